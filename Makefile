@@ -1,0 +1,63 @@
+# Every target installs what it needs. On a fresh machine only Python 3.11 or newer and make are needed.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+ROWS ?= 2000000
+
+.DEFAULT_GOAL := check
+.PHONY: check run test lint types demo bench lock clean help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: $(VENV)/.run ## run the daemon on ./drops, everything else below ./var
+	@$(BIN)/blobdrop run
+
+demo: $(VENV)/.run ## write a few drops, ingest them, show what came of it
+	@$(BIN)/python deploy/demo.py
+
+test: $(VENV)/.test ## run the tests
+	$(BIN)/python -m pytest -n 2 -q
+
+check: lint types test ## ruff, mypy and the tests
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+bench: $(VENV)/.bench ## measure beside peers: make bench ROWS=10000000
+	$(BIN)/python -m tests.bench --rows $(ROWS) $(BENCH)
+
+# The tests' lock holds what runs too, so each stamp is an install of its own into the same environment.
+$(VENV)/.run: deploy/requirements.lock pyproject.toml
+	@$(call install,deploy/requirements.lock)
+
+$(VENV)/.test: deploy/test.lock pyproject.toml
+	@$(call install,deploy/test.lock)
+	@touch $(VENV)/.run
+
+$(VENV)/.bench: deploy/bench.lock pyproject.toml
+	@$(call install,deploy/bench.lock)
+	@touch $(VENV)/.run $(VENV)/.test
+
+# Bytecode is compiled whatever the environment says: without it the start takes seconds longer.
+define install
+	set -e; $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("blobdrop needs Python 3.11 or newer: make PYTHON=python3.12 ...")'; \
+	test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "venv is missing: install your system's python3-venv package" >&2; exit 1; }; }; \
+	echo "installing $(1)"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1); \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	$(BIN)/python -m compileall -q -j 0 $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') daemon validators || true; \
+	touch $@
+endef
+
+lock: ## pin the newest versions again (needs uv)
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml --group build -o deploy/requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -c deploy/requirements.lock pyproject.toml --group build --group test -o deploy/test.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -c deploy/test.lock pyproject.toml --group build --group bench -o deploy/bench.lock
+
+clean: ## remove the environment and caches; drops and var stay
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

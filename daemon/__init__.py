@@ -1,0 +1,23 @@
+"""blobdrop: customers drop files; good rows go into Delta tables, the others into a quarantine that people can act on.
+
+The way a file takes is the way to read this package:
+
+    sources/    where drops land: listed, fetched, settled
+    intake      what a listing brings: new, complete, wanted by a feed
+    ingest      a batch from claim to settle: the only place where the stages meet
+    workers     worker processes that can be killed, forked from a warm parent
+    prepare     one unit of drops from bytes to outcomes (in a worker); readers and checks are `validators`
+    landing     where judged rows land: staging for the good, quarantine for the rest
+    stores/     the tables: one transaction for each batch
+    ledger/     what has happened to every drop
+
+Around it: `config` reads the settings, `app` wires everything and alone names concrete classes, `loop` goes round,
+`cli` is the command line. Values travel frozen (`model`); only sources, stores, ledger and quarantine change the world.
+
+What always holds: each row ends in exactly one place, each drop's rows once, whatever is killed when; the source is
+touched last; one bad drop stops nothing else; nothing is ignored quietly.
+
+Imports run one way, in the order above read backwards; `tests/unit/test_layers.py` holds it.
+"""
+
+__version__ = "0.1.0"

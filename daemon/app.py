@@ -1,0 +1,212 @@
+"""The composition root: settings -> a wired daemon. It alone names concrete sources and stores."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from daemon.config import Configuration, Settings
+from daemon.errors import ConfigError, ContractError
+from daemon.feeds import Feeds
+from daemon.ingest import Ingest, Rules
+from daemon.intake import Intake
+from daemon.ledger import Ledger
+from daemon.loop import Loop, Pace
+from daemon.model import ContractSummary, Feed
+from daemon.sources import Source
+from daemon.sources.folder import FolderSource
+from daemon.stores import Store
+from daemon.stores.delta import DeltaStore
+from daemon.systemd import Systemd
+from daemon.tidying import Tidying
+from daemon.workers import Workers
+
+MB = 1024**2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Daemon:
+    """Everything that runs, wired."""
+
+    loop: Loop
+    ingest: Ingest
+    source: Source
+    store: Store
+    ledger: Ledger
+
+
+def source_of(settings: Settings) -> Source:
+    """Return the source that `source.url` names.
+
+    Raises:
+        ConfigError: there is no source of that kind.
+    """
+    url = settings.source.url
+    return FolderSource(folder(url, "source.url"), settle_seconds=settings.source.settle_seconds)
+
+
+def store_of(settings: Settings, identity: str) -> Store:
+    """Return the store that `store.url` names, which writes as the ledger `identity`."""
+    return DeltaStore(str(folder(settings.store.url, "store.url")), app=identity)
+
+
+def folder(url: str, field: str) -> Path:
+    """Return the folder that a setting names.
+
+    Raises:
+        ConfigError: it names something else.
+    """
+    if "://" in url and not url.startswith("file://"):
+        raise ConfigError(f"{field} = {url!r}: only folders are supported; give a path such as ./drops")
+    return Path(url.removeprefix("file://")).expanduser().absolute()
+
+
+def tables_exist(settings: Settings) -> bool:
+    """Tell whether any feed has a table: then there must be a ledger too."""
+    root = folder(settings.store.url, "store.url")
+    return any(root.glob("*/_delta_log/*.json"))
+
+
+def open_for_reading(settings: Settings) -> Ledger:
+    """Open the ledger for a command that only looks, or leaves a note for the daemon."""
+    return Ledger.open_read(settings.ledger.url)
+
+
+def workers_of(settings: Settings) -> Workers:
+    """Return the worker processes, not yet started."""
+    workers = settings.workers
+    return Workers(processes=workers.processes, memory_mb=workers.memory_mb, timeout_seconds=workers.timeout_seconds)
+
+
+def describe_feeds(feeds: Mapping[str, Feed], workers: Workers) -> dict[str, ContractSummary]:
+    """Load every feed's contract where it will be used.
+
+    Raises:
+        ContractError: one cannot be loaded; the message names each such feed and its cause.
+    """
+    futures: dict[str, Future[ContractSummary]] = {name: workers.describe(feed) for name, feed in feeds.items()}
+    summaries, wrong = {}, []
+    for name, future in futures.items():
+        try:
+            summaries[name] = workers.result(future)
+        except ContractError as error:
+            wrong.append(f"feed {name!r}: {error}")
+    if wrong:
+        raise ContractError("\n".join(wrong))
+    return summaries
+
+
+@contextmanager
+def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bool = False) -> Iterator[Daemon]:
+    """Wire the daemon and hold its ledger, for the length of a `with`.
+
+    Raises:
+        SetupError: settings or a contract are wrong.
+        WorkError: ledger, store or source cannot be reached.
+    """
+    settings, log = configuration.settings, structlog.get_logger()
+    workers = workers_of(settings)
+    workers.warm()
+    feeds = {feed.name: feed for feed in configuration.feeds()}
+    source = source_of(settings)
+    with ExitStack() as stack:
+        stack.callback(workers.stop)
+        ledger = stack.enter_context(
+            Ledger.open(settings.ledger.url, tables_exist=lambda: tables_exist(settings), now=time.time())
+        )
+        stack.enter_context(ledger.hold(time.time()))
+        store = store_of(settings, ledger.identity)
+        source.prepare()
+        describe_feeds(feeds, workers)
+        wired = _wired(settings, feeds, (source, store, ledger, workers), environ)
+        found_again = wired.ingest.recover()
+        if found_again:
+            log.warning("drops.recovered", drops=found_again, note="the daemon stopped while they were worked")
+        stack.enter_context(_signals(wired.loop))
+        if not once:
+            stack.enter_context(_watching(source, wired.loop))
+        yield wired
+
+
+def _wired(
+    settings: Settings,
+    feeds: Mapping[str, Feed],
+    parts: tuple[Source, Store, Ledger, Workers],
+    environ: Mapping[str, str],
+) -> Daemon:
+    source, store, ledger, workers = parts
+    log = structlog.get_logger()
+    systemd = Systemd.of(environ, 0)
+    rules = Rules(
+        after=settings.source.after,
+        attempts=settings.workers.attempts,
+        retry_seconds=settings.workers.retry_seconds,
+        limits=settings.limits.limits(),
+        quarantine=str(folder(settings.quarantine.url, "quarantine.url")),
+    )
+    wake: list[Loop] = []
+    ingest = Ingest(
+        ledger=ledger,
+        store=store,
+        source=source,
+        workers=workers,
+        feeds=feeds,
+        rules=rules,
+        wake=lambda: wake[0].wake(),  # noqa: PLW0108 - the loop is made after this
+        log=log,
+    )
+    intake = Intake(source, ledger, Feeds(tuple(feeds.values())), at_work=ingest.at_work)
+    tidying = Tidying(
+        store,
+        workers,
+        tuple(feeds),
+        target_bytes=settings.store.target_file_mb * MB,
+        min_files=settings.store.compact_files,
+        log=log,
+    )
+    loop = Loop(
+        intake=intake,
+        ingest=ingest,
+        ledger=ledger,
+        pace=Pace(poll_seconds=settings.source.poll_seconds, settle_seconds=settings.source.settle_seconds),
+        log=log,
+        beat=lambda status: _beat(systemd, status),
+        idle=tidying.turn,
+    )
+    wake.append(loop)
+    return Daemon(loop=loop, ingest=ingest, source=source, store=store, ledger=ledger)
+
+
+def _beat(systemd: Systemd, status: str) -> None:
+    systemd.alive()
+    systemd.status(status)
+
+
+@contextmanager
+def _watching(source: Source, loop: Loop) -> Iterator[None]:
+    with source.watch(loop.arrived):
+        yield
+
+
+@contextmanager
+def _signals(loop: Loop) -> Iterator[None]:
+    """Stop the loop on SIGTERM and SIGINT; a second one ends the process the hard way."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        loop.stop()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,69 @@
+"""The daemon's errors, on the tree that `validators.errors` plants: wrong data, wrong set-up, work that cannot go on.
+
+A docstring is the message when none is given.
+"""
+
+from __future__ import annotations
+
+from validators.errors import BlobdropError, ContractError, DataError, FileProblem, SetupError
+
+__all__ = [
+    "BlobdropError",
+    "ChangedError",
+    "ConfigError",
+    "ContractError",
+    "DataError",
+    "FileProblem",
+    "LedgerBusyError",
+    "LedgerError",
+    "LedgerMissingError",
+    "NotFoundError",
+    "SetupError",
+    "SourceError",
+    "StoreError",
+    "WorkError",
+    "WorkerError",
+]
+
+
+class ConfigError(SetupError):
+    """A setting is wrong: the message names the field, the value and the rule."""
+
+
+class NotFoundError(SetupError):
+    """There is no such drop, feed or file. `blobdrop drops` and `blobdrop feeds` list what there is."""
+
+
+class WorkError(BlobdropError):
+    """The work cannot be done now, though data and set-up may be right: a disk, a lock, a table."""
+
+
+class SourceError(WorkError):
+    """The place where drops land cannot be reached, listed or read."""
+
+
+class ChangedError(SourceError):
+    """The dropped object vanished or changed while it was read; it is found again in its new version."""
+
+
+class StoreError(WorkError):
+    """A table cannot be read or written."""
+
+
+class WorkerError(WorkError):
+    """The worker process was lost: killed, out of memory, or over its time. Its drop is tried again, then failed."""
+
+
+class LedgerError(WorkError):
+    """The ledger cannot be read or written."""
+
+
+class LedgerBusyError(LedgerError):
+    """Another daemon holds this ledger. Stop it first, or give this one a ledger of its own."""
+
+
+class LedgerMissingError(LedgerError):
+    """Tables exist but their ledger does not: starting an empty one would ingest every file again.
+
+    Restore the ledger from a backup, or point `ledger.url` at the right one.
+    """

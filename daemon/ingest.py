@@ -1,0 +1,370 @@
+"""A batch from claim to settle: the only place where the stages meet.
+
+Drops are claimed in the ledger, bundled into units, and worked by the workers; what they have staged is committed
+batch by batch; then the ledger records it, and the source is touched last.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+import pyarrow as pa
+from structlog.typing import FilteringBoundLogger
+
+from daemon.errors import BlobdropError, SourceError, StoreError
+from daemon.ledger import Ledger
+from daemon.model import (
+    After,
+    Batch,
+    Drop,
+    Feed,
+    Found,
+    Limits,
+    OnDuplicate,
+    OnRevision,
+    Outcome,
+    Prepared,
+    Rows,
+    Setup,
+    State,
+    Unit,
+)
+from daemon.quarantine import Quarantine
+from daemon.sources import Source
+from daemon.stores import Store
+from daemon.units import bundles
+from daemon.workers import Workers
+
+#: Units handed to the workers ahead of time, for each worker: one being worked and one waiting keep it busy.
+UNITS_PER_WORKER = 2
+#: Finished units wait at most so long for others to share their commit, while there are others.
+LINGER_SECONDS = 0.5
+#: Seconds before an object that could not be settled is tried again.
+SETTLE_RETRY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """The settings that ingesting needs."""
+
+    after: After
+    attempts: int
+    retry_seconds: float
+    limits: Limits
+    quarantine: str
+
+
+@dataclass
+class Tallied:
+    """What has come of drops so far; `run --once` prints it."""
+
+    drops: Counter[State] = field(default_factory=Counter)
+    rows: Rows = field(default_factory=Rows)
+
+
+class Ingest:
+    """Works drops. Its methods are called by one thread, turn after turn."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        store: Store,
+        source: Source,
+        workers: Workers,
+        feeds: Mapping[str, Feed],
+        rules: Rules,
+        wake: Callable[[], None],
+        log: FilteringBoundLogger,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Wire the stages; nothing happens yet. `wake` is called, from any thread, when a unit is done."""
+        self._ledger, self._store, self._source, self._workers = ledger, store, source, workers
+        self._feeds, self._rules, self._wake, self._log, self._clock = feeds, rules, wake, log, clock
+        self._quarantine = Quarantine(rules.quarantine)
+        self._waiting: deque[Unit] = deque()
+        self._worked: dict[Future[Prepared], Unit] = {}
+        self._prepared: dict[str, list[tuple[Unit, Prepared]]] = {}
+        self._since: dict[str, float] = {}
+        self._claimed: dict[str, Drop] = {}
+        self._uris: set[str] = set()
+        self.tallied = Tallied()
+
+    @property
+    def busy(self) -> bool:
+        """Whether any drop is claimed and not yet recorded."""
+        return bool(self._claimed)
+
+    def at_work(self, uri: str) -> bool:
+        """Whether a version of this object is being worked."""
+        return uri in self._uris
+
+    # ---------------------------------------------------------------- RECOVERY
+
+    def recover(self) -> int:
+        """Resolve what a crash left: ask the table whether it has an intended batch. Return the drops found again."""
+        now = self._clock()
+        for batch in self._ledger.open_batches():
+            if self._store.last_batch(batch.feed) >= batch.number:
+                self._ledger.record(batch, now)
+                self._log.info("batch.recovered", feed=batch.feed, batch=batch.number, drops=len(batch.outcomes))
+            else:
+                self._store.discard(batch.feed, batch.files)
+                self._ledger.forget(batch, now, "the daemon stopped before its commit")
+        return self._ledger.recover(now)
+
+    # ---------------------------------------------------------------- CLAIM
+
+    def claim(self, drops: Sequence[Drop]) -> None:
+        """Claim drops in the ledger and line them up as units."""
+        claimed = self._ledger.claim(drops, self._clock())
+        self._claimed.update((drop.id, drop) for drop in claimed)
+        self._uris.update(drop.found.uri for drop in claimed)
+        by_feed: dict[str, list[Drop]] = {}
+        for drop in claimed:
+            by_feed.setdefault(drop.feed, []).append(drop)
+        for feed, members in by_feed.items():
+            self._waiting.extend(self._unit(feed, bundle) for bundle in bundles(members, self._workers.processes))
+
+    def pump(self) -> None:
+        """Give the workers units, as many as keep them busy."""
+        while self._waiting and len(self._worked) < UNITS_PER_WORKER * self._workers.processes:
+            unit = self._waiting.popleft()
+            future = self._workers.submit(unit, self._feeds[unit.feed], self._setup(unit.feed))
+            self._worked[future] = unit
+            future.add_done_callback(lambda _: self._wake())
+
+    def _unit(self, feed: str, drops: Sequence[Drop], known: Collection[tuple[str, str]] = ()) -> Unit:
+        if not known and len(drops) == 1:
+            customer = drops[0].customer
+            known = {(customer, digest) for digest in self._ledger.digests(customer, feed, {drops[0].found.size})}
+        return Unit(id=uuid.uuid4().hex[:16], feed=feed, drops=tuple(drops), known=frozenset(known))
+
+    def _setup(self, feed: str) -> Setup:
+        return Setup(
+            source=self._source,
+            table=self._store.root(feed),
+            quarantine=self._rules.quarantine,
+            limits=self._rules.limits,
+            now=self._clock(),
+        )
+
+    # ---------------------------------------------------------------- COLLECT
+
+    def collect(self) -> bool:
+        """Take what the workers have finished and commit it; return whether anything was taken."""
+        done = [future for future in self._worked if future.done()]
+        for future in done:
+            self._take(future, self._worked.pop(future))
+        self.pump()
+        for feed in list(self._prepared):
+            if not self._lingers(feed):
+                self._commit(feed, self._prepared.pop(feed))
+                self._since.pop(feed)
+        return bool(done)
+
+    def _lingers(self, feed: str) -> bool:
+        """Tell whether a feed's finished units should wait for others to share their commit."""
+        others = any(unit.feed == feed for unit in self._worked.values())
+        return others and self._clock() - self._since[feed] < LINGER_SECONDS
+
+    def _take(self, future: Future[Prepared], unit: Unit) -> None:
+        try:
+            prepared = self._workers.result(future)
+        except BlobdropError as error:
+            self._broken(unit, error)
+            return
+        if prepared.changed:
+            self._forget(self._ledger.gone, prepared.changed)
+            self._log.info("drop.changed", drops=len(prepared.changed), note="read again in its new version")
+        failed = [outcome for outcome in prepared.outcomes if outcome.state is State.FAILED]
+        for outcome in failed:
+            self._attempted(self._claimed[outcome.drop_id], outcome.reason)
+        kept = tuple(outcome for outcome in prepared.outcomes if outcome.state is not State.FAILED)
+        if kept:
+            self._since.setdefault(unit.feed, self._clock())
+            self._prepared.setdefault(unit.feed, []).append((unit, replace(prepared, outcomes=kept)))
+
+    def _broken(self, unit: Unit, error: BlobdropError) -> None:
+        """Deal with a unit whose worker failed: one drop must not take others with it."""
+        self._store.sweep(unit.feed, [unit.id])
+        if isinstance(error, StoreError):
+            self._forget(lambda ids, now: self._ledger.give_back(ids, now, str(error), counts=False), _ids(unit))
+            raise error
+        if len(unit.drops) > 1:
+            self._log.warning("unit.split", drops=len(unit.drops), reason=str(error))
+            self._waiting.extendleft(self._unit(unit.feed, [drop]) for drop in reversed(unit.drops))
+            return
+        self._attempted(unit.drops[0], str(error))
+
+    def _attempted(self, drop: Drop, reason: str) -> None:
+        """Give a drop another go later, or fail it when it has had enough."""
+        now = self._clock()
+        if drop.attempt < self._rules.attempts:
+            wait = self._rules.retry_seconds * 2 ** (drop.attempt - 1)
+            self._forget(lambda ids, at: self._ledger.give_back(ids, at, reason, not_before=at + wait), [drop.id])
+            self._log.warning("drop.retried", **_of(drop), attempt=drop.attempt, seconds=wait, reason=reason)
+            return
+        outcome = Outcome(drop_id=drop.id, state=State.FAILED, reason=reason, started_at=now, finished_at=now)
+        self._ledger.finish([outcome], now)
+        self._tell(outcome)
+
+    def _forget(self, release: Callable[[Iterable[str], float], object], ids: Iterable[str]) -> None:
+        """Let go of drops that are not to be recorded now."""
+        ids = list(ids)
+        release(ids, self._clock())
+        for drop_id in ids:
+            self._release(drop_id)
+
+    def _release(self, drop_id: str) -> Drop | None:
+        drop = self._claimed.pop(drop_id, None)
+        if drop is not None:
+            self._uris.discard(drop.found.uri)
+        return drop
+
+    # ---------------------------------------------------------------- COMMIT
+
+    def _commit(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> None:
+        """Commit what units of one feed have staged, in one transaction of its table; then record and settle."""
+        first = list(self._without_duplicates(feed, prepared))
+        outcomes = tuple(chain.from_iterable(each.outcomes for each in first))
+        if not outcomes:
+            return
+        files = tuple(chain.from_iterable(each.files for each in first))
+        schemas = [each.schema for each in first if each.schema is not None]
+        replaces = self._replaced(feed, outcomes)
+        if files or replaces:
+            schema = pa.unify_schemas(schemas) if schemas else pa.schema([])
+            self._transact(Batch(number=0, feed=feed, outcomes=outcomes, files=files, replaces=replaces), schema)
+        else:
+            self._ledger.finish(outcomes, self._clock())
+        drops = [self._claimed[outcome.drop_id] for outcome in outcomes]
+        for outcome in outcomes:
+            self._tell(outcome)
+        self._settle(drops)
+
+    def _transact(self, batch: Batch, schema: pa.Schema) -> None:
+        now = self._clock()
+        batch = self._ledger.intend(batch, now, at_least=self._store.last_batch(batch.feed))
+        try:
+            self._store.commit(batch, schema)
+        except StoreError as error:
+            if self._store.last_batch(batch.feed) < batch.number:
+                self._store.discard(batch.feed, batch.files)
+                self._ledger.forget(batch, now, str(error))
+                for outcome in batch.outcomes:
+                    self._release(outcome.drop_id)
+                raise
+        self._ledger.record(batch, self._clock())
+
+    def _without_duplicates(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> Iterator[Prepared]:
+        """Yield the units that bring nothing known; the others are worked again with what is known now."""
+        known = self._known(feed, prepared)
+        here: set[tuple[str, str]] = set()
+        for unit, each in prepared:
+            brought = {(self._claimed[o.drop_id].customer, o.sha256) for o in each.outcomes if _brings(o)}
+            again = brought & (known | here) if self._feeds[feed].duplicates is OnDuplicate.SKIP else set()
+            if again:
+                self._again(unit, each, again)
+            else:
+                here |= brought
+                yield each
+
+    def _known(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> set[tuple[str, str]]:
+        by_customer: dict[str, set[str]] = {}
+        for outcome in chain.from_iterable(each.outcomes for _, each in prepared):
+            if _brings(outcome):
+                by_customer.setdefault(self._claimed[outcome.drop_id].customer, set()).add(outcome.sha256)
+        return {
+            (customer, digest)
+            for customer, digests in by_customer.items()
+            for digest in self._ledger.duplicate_of(customer, feed, digests)
+        }
+
+    def _again(self, unit: Unit, prepared: Prepared, known: Collection[tuple[str, str]]) -> None:
+        """Work a unit once more, now that some of its bytes turn out to be known."""
+        self._store.discard(unit.feed, prepared.files)
+        drops = [self._claimed[outcome.drop_id] for outcome in prepared.outcomes]
+        for drop in drops:
+            self._quarantine.remove(drop.customer, drop.feed, drop.id)
+        self._waiting.appendleft(self._unit(unit.feed, drops, known))
+
+    def _replaced(self, feed: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+        """Return the earlier drops whose rows leave the table because a revision of them arrives."""
+        if self._feeds[feed].revision is not OnRevision.REPLACE:
+            return ()
+        arriving = [self._claimed[o.drop_id] for o in outcomes if o.state in (State.INGESTED, State.PARTIAL)]
+        return tuple(chain.from_iterable(self._ledger.earlier(arriving).values()))
+
+    # ---------------------------------------------------------------- SETTLE
+
+    def settle_late(self) -> None:
+        """Settle objects whose drops have ended and that could not be settled then."""
+        late = self._ledger.unsettled(now=self._clock())
+        if late:
+            self._settle([drop for drop, _ in late])
+
+    def _settle(self, drops: Sequence[Drop]) -> None:
+        done = []
+        for drop in drops:
+            try:
+                self._source.settle(drop.found, self._rules.after)
+                done.append(drop.id)
+            except SourceError as error:
+                now = self._clock()
+                self._ledger.settle_failed(drop.id, str(error), now, not_before=now + SETTLE_RETRY_SECONDS)
+                self._log.warning("drop.unsettled", **_of(drop), reason=str(error))
+        self._ledger.settled(done, self._clock())
+
+    # ---------------------------------------------------------------- STOP
+
+    def stop(self) -> None:
+        """Kill the workers and give back what they had; nothing is half done."""
+        self._workers.stop()
+        for unit in self._worked.values():
+            self._store.sweep(unit.feed, [unit.id])
+        ids = list(self._claimed)
+        self._forget(lambda given, now: self._ledger.give_back(given, now, "the daemon stopped", counts=False), ids)
+        for unit, prepared in chain.from_iterable(self._prepared.values()):
+            self._store.discard(unit.feed, prepared.files)
+        self._waiting.clear()
+        self._worked.clear()
+        self._prepared.clear()
+
+    def _tell(self, outcome: Outcome) -> None:
+        drop = self._claimed[outcome.drop_id]
+        self._release(drop.id)
+        self.tallied.drops[outcome.state] += 1
+        if outcome.state in (State.INGESTED, State.PARTIAL, State.REJECTED):
+            self.tallied.rows += outcome.rows
+        level = self._log.info if outcome.state in (State.INGESTED, State.DUPLICATE) else self._log.warning
+        level(f"drop.{outcome.state}", **_of(drop), **_result(outcome))
+
+
+def _ids(unit: Unit) -> list[str]:
+    return [drop.id for drop in unit.drops]
+
+
+def _brings(outcome: Outcome) -> bool:
+    return outcome.state is not State.DUPLICATE and bool(outcome.sha256)
+
+
+def _of(drop: Drop) -> dict[str, str]:
+    return {"drop": drop.id, "name": drop.found.name, "feed": drop.feed, "customer": drop.customer}
+
+
+def _result(outcome: Outcome) -> dict[str, object]:
+    fields: dict[str, object] = {"rows": outcome.rows.read, "accepted": outcome.rows.accepted}
+    if outcome.rows.rejected:
+        fields["rejected"] = outcome.rows.rejected
+    if outcome.reason:
+        fields["reason"] = outcome.reason
+    if outcome.report:
+        fields["report"] = outcome.report
+    return fields | {"seconds": round(outcome.finished_at - outcome.started_at, 3)}

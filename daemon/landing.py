@@ -1,0 +1,229 @@
+"""Where a drop's judged rows land: good ones in the stage, the others in its quarantine entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from daemon.model import DataFile, Drop, Outcome
+from daemon.quarantine import Entry, Quarantine
+from daemon.rejects import RejectedWriter
+from daemon.reports import Report, Subject, judged_state, report
+from daemon.staging import Stage
+from validators.contract import Match
+from validators.files import Part
+from validators.judging import Judged
+from validators.model import Numbers, Verdict
+from validators.readers import Reader
+
+MICROSECONDS = 1_000_000
+
+
+def table_rows(
+    match: Match,
+    typed: pa.Table,
+    days: pa.Array | None,
+    *,
+    zone_day: int,
+    drops: pa.Array,
+    customers: pa.Array,
+    rows: pa.Array,
+    now: float,
+) -> tuple[pa.Table, pa.Array]:
+    """Return the rows as the table stores them, and the day (date32) of each.
+
+    Args:
+        match: the file's columns resolved.
+        typed: the contract's columns.
+        days: the rows' days; None where the contract has no time column.
+        zone_day: the day of ingestion, in days since 1970, for contracts without a time column.
+        drops: the rows' drop ids (string).
+        customers: the rows' customers (string).
+        rows: the rows' record numbers (int64).
+        now: unix seconds of ingestion.
+    """
+    contract = match.contract
+    if days is None:
+        days = pa.repeat(pa.scalar(zone_day, pa.int32()).cast(pa.date32()), typed.num_rows)
+    stored = {contract.stored_name(column.name): typed[column.name] for column in match.columns}
+    stored.pop("date", None)
+    ingested = pa.scalar(int(now * MICROSECONDS), pa.timestamp("us", "UTC"))
+    stored["customer"] = customers
+    stored["_drop"] = drops
+    stored["_row"] = rows
+    stored["_ingested_at"] = pa.repeat(ingested, typed.num_rows)
+    return pa.table(stored), days
+
+
+class Stages:
+    """The stages of one unit: one for its small drops, one for each large one."""
+
+    def __init__(self, table: Path, unit: str) -> None:
+        """Stage below the table's folder, under names that begin with the unit's."""
+        self._table = table
+        self._unit = unit
+        self._stages: list[Stage] = []
+        self._made = 0
+
+    def new(self) -> Stage:
+        """Begin another stage."""
+        stage = Stage(self._table, f"{self._unit}-{self._made}")
+        self._made += 1
+        self._stages.append(stage)
+        return stage
+
+    def forget(self, stage: Stage) -> None:
+        """Abort one stage: its files go. Its name is not given again."""
+        stage.abort()
+        self._stages.remove(stage)
+
+    def finish(self) -> tuple[tuple[DataFile, ...], pa.Schema | None]:
+        """Write what is left and return every file, and the columns of all rows."""
+        files = [file for stage in self._stages for file in stage.finish()]
+        schemas = [stage.schema for stage in self._stages if stage.schema is not None]
+        return tuple(files), pa.unify_schemas(schemas) if schemas else None
+
+    def abort(self) -> None:
+        """Leave no staged file behind."""
+        for stage in self._stages:
+            stage.abort()
+
+
+class Landing:
+    """The sink of one drop: stages what is good, keeps the rest in a quarantine entry that it opens when needed."""
+
+    def __init__(self, drop: Drop, *, stages: Stages, quarantine: Quarantine, now: float, zone_day: int) -> None:
+        """Open nothing yet; `zone_day` is the day of ingestion in days since 1970."""
+        self._drop = drop
+        self._stages = stages
+        self._stage: Stage | None = None
+        self._quarantine = quarantine
+        self._now = now
+        self._zone_day = zone_day
+        self._entry: Entry | None = None
+        self._writer: RejectedWriter | None = None
+        self._reader: Reader | None = None
+
+    def reading(self, reader: Reader) -> None:
+        """Name the reader whose batches come next."""
+        self._reader = reader
+
+    def batch(self, part: Part, judged: Judged, problems: pa.Array) -> None:
+        """Stage the batch's good rows and keep the others."""
+        if part.match is not None and not judged.rejected.all():
+            self._accept(judged, part.chunk.rows, part.match)
+        self.reject(part, judged, problems)
+
+    def reject(self, part: Part, judged: Judged, problems: pa.Array) -> None:
+        """Keep the batch's rejected rows and malformed records; its good rows are somebody else's."""
+        positions = np.flatnonzero(judged.rejected)
+        if len(positions) or part.chunk.malformed:
+            self._rejects().batch(part.chunk, positions, problems)
+
+    def restart(self) -> None:
+        """Forget every batch so far."""
+        self._forget_stage()
+        self._close_writer()
+
+    def keep_original(self, path: Path) -> None:
+        """Keep the file itself beside the report of a drop that is rejected as a whole."""
+        self._opened().keep_original(path, self._drop.found.name)
+
+    def conclude(self, verdict: Verdict, *, sha256: str, started: float, now: float) -> Outcome:
+        """Publish the quarantine entry, if there is anything to say, and return what became of the drop.
+
+        Args:
+            verdict: the whole file's.
+            sha256: of the file's bytes.
+            started: unix seconds.
+            now: unix seconds.
+        """
+        self._close_writer()
+        state = judged_state(verdict)
+        folder = ""
+        if not verdict.ok:
+            made = report(subject_of(self._drop, sha256), verdict, state, started_at=started, finished_at=now)
+            folder = self._publish(made)
+        return Outcome(
+            drop_id=self._drop.id,
+            state=state,
+            sha256=sha256,
+            rows=verdict.rows,
+            rules=tuple((problem.rule, problem.column or "", problem.count) for problem in verdict.problems),
+            reason=verdict.rejected_because,
+            report=folder,
+            contract=verdict.digest,
+            started_at=started,
+            finished_at=now,
+        )
+
+    def discard(self) -> None:
+        """Leave nothing behind: the drop is not to be believed."""
+        self._forget_stage()
+        self._close_writer()
+        if self._entry is not None:
+            self._entry.discard()
+            self._entry = None
+
+    def _publish(self, made: Report) -> str:
+        entry = self._opened()
+        entry.write_report(made)
+        self._entry = None
+        return str(entry.publish())
+
+    def _accept(self, judged: Judged, rows: Numbers, match: Match) -> None:
+        keep = pa.array(~judged.rejected)
+        typed = judged.typed.filter(keep)
+        count = typed.num_rows
+        table, days = table_rows(
+            match,
+            typed,
+            None if judged.days is None else judged.days.filter(keep),
+            zone_day=self._zone_day,
+            drops=pa.repeat(self._drop.id, count),
+            customers=pa.repeat(self._drop.customer, count),
+            rows=pa.array(rows[~judged.rejected]),
+            now=self._now,
+        )
+        if self._stage is None:
+            self._stage = self._stages.new()
+        self._stage.add(table, days)
+
+    def _forget_stage(self) -> None:
+        if self._stage is not None:
+            self._stages.forget(self._stage)
+            self._stage = None
+
+    def _opened(self) -> Entry:
+        if self._entry is None:
+            self._entry = self._quarantine.open(self._drop.customer, self._drop.feed, self._drop.id)
+        return self._entry
+
+    def _rejects(self) -> RejectedWriter:
+        if self._writer is None:
+            reader = self._reader
+            assert reader is not None  # noqa: S101 - reading() comes before batches
+            self._writer = RejectedWriter(self._opened().rejected_path, reader.header(), reader.dialect)
+        return self._writer
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def subject_of(drop: Drop, sha256: str) -> Subject:
+    """Return what a report says of the drop itself."""
+    found = drop.found
+    return Subject(
+        drop_id=drop.id,
+        uri=found.uri,
+        name=found.name,
+        version=found.version,
+        size=found.size,
+        sha256=sha256,
+        feed=drop.feed,
+        customer=drop.customer,
+    )

@@ -1,0 +1,8 @@
+"""The ledger: what has happened to every drop. State and history in one small database beside the tables."""
+
+from __future__ import annotations
+
+from daemon.ledger.records import Ledger
+from daemon.ledger.rows import DropRow, Event, FeedSummary, Kind, Waiting
+
+__all__ = ["DropRow", "Event", "FeedSummary", "Kind", "Ledger", "Waiting"]

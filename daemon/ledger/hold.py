@@ -1,0 +1,76 @@
+"""The exclusive hold on a ledger: one daemon at a time. Freed by the system when its holder dies, however it dies."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from daemon.errors import LedgerBusyError, LedgerError
+
+
+class _Lock:
+    """An open lock file. Closing it twice is fine."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+@contextmanager
+def held(ledger: Path, now: float) -> Iterator[None]:
+    """Hold the ledger for the length of a `with`, with pid and `now` (unix seconds) in `<ledger>.lock`.
+
+    Raises:
+        LedgerBusyError: another process holds it; the message says which.
+        LedgerError: its lock file cannot be made or locked.
+    """
+    path = ledger.with_name(ledger.name + ".lock")
+    try:
+        lock = _Lock(path)
+    except OSError as error:
+        raise LedgerError(f"lock file {path} cannot be opened: {error.strerror}. Check the rights on it") from error
+    try:
+        _take(lock, path)
+        _write(lock, json.dumps({"pid": os.getpid(), "since": now}))
+        # A forked worker shares the lock; it must not keep it when the daemon is killed and the worker lives on.
+        os.register_at_fork(after_in_child=lock.close)
+        yield
+        _write(lock, "")
+    finally:
+        lock.close()
+
+
+def _take(lock: _Lock, path: Path) -> None:
+    try:
+        fcntl.flock(lock.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LedgerBusyError(
+            f"{_holder(lock)} holds this ledger (its lock is {path}). "
+            "Stop it first, or give this one a ledger of its own (ledger.url)"
+        ) from None
+    except OSError as error:
+        raise LedgerError(f"{path} cannot be locked: {error.strerror}. Put the ledger on a local disk") from error
+
+
+def _write(lock: _Lock, text: str) -> None:
+    os.ftruncate(lock.fd, 0)
+    os.pwrite(lock.fd, text.encode(), 0)
+
+
+def _holder(lock: _Lock) -> str:
+    """Say who holds the lock, from what the holder wrote; it may not have written yet."""
+    try:
+        holder = json.loads(os.pread(lock.fd, 200, 0))
+        since = datetime.fromtimestamp(holder["since"], UTC).isoformat(sep=" ", timespec="seconds")
+        return f"process {holder['pid']}, running since {since},"
+    except (ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,165 @@
+"""The statements that writes are made of: many rows in few statements, each with its line in the history."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from daemon.errors import LedgerError
+from daemon.ledger.queries import chunked
+from daemon.ledger.rows import Kind, outcome_columns, packed, storable
+from daemon.ledger.tables import batches, drops, events
+from daemon.model import Batch, Outcome, State
+
+#: Conditions that are all to hold.
+Where = tuple[sa.ColumnElement[bool], ...]
+
+#: Being worked, in no batch: what the end of a go without a batch may change.
+AT_WORK: Final[Where] = (drops.c.state == State.WORKING, drops.c.batch.is_(None))
+
+
+def insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Insert the rows, which may be none."""
+    if rows:
+        connection.execute(table.insert(), rows)
+
+
+def update(connection: sa.Connection, rows: list[dict[str, Any]], **same: Any) -> None:
+    """Update drops one by one, each row by its `key`, and all of them with the `same` values."""
+    if rows:
+        values: dict[str, Any] = {name: sa.bindparam(name) for name in rows[0] if name != "key"}
+        connection.execute(drops.update().where(drops.c.id == sa.bindparam("key")).values(**values, **same), rows)
+
+
+def move(
+    connection: sa.Connection,
+    where: Where,
+    kind: Kind,
+    state: State | None,
+    now: float,
+    *,
+    note: str = "",
+    **values: Any,
+) -> int:
+    """Move the drops that match into the state (None: leave it), with an event each; return how many."""
+    after = drops.c.state if state is None else sa.literal(state.value)
+    add_events(connection, where, kind, now, state=after, note=note)
+    if state is not None:
+        values |= {"state": state.value, "changed_at": now}
+    return connection.execute(drops.update().where(*where).values(**values)).rowcount
+
+
+def add_events(
+    connection: sa.Connection,
+    where: Where,
+    kind: Kind,
+    now: float,
+    *,
+    state: sa.ColumnElement[Any] = drops.c.state,
+    note: str | sa.ColumnElement[str] = "",
+) -> None:
+    """Add an event for each drop that matches; `state` is the one after it."""
+    text = sa.literal(storable(note)) if isinstance(note, str) else note
+    columns = (sa.literal(now), drops.c.id, sa.literal(kind.value), state, drops.c.attempt, drops.c.batch, text)
+    names = ["at", "drop_id", "kind", "state", "attempt", "batch", "note"]
+    connection.execute(events.insert().from_select(names, sa.select(*columns).where(*where)))
+
+
+def matching(connection: sa.Connection, drop_ids: Iterable[str], where: Where) -> set[str]:
+    """Return those of the ids whose drops match."""
+    found: set[str] = set()
+    for chunk in chunked(drop_ids):
+        found.update(connection.execute(sa.select(drops.c.id).where(drops.c.id.in_(chunk), *where)).scalars())
+    return found
+
+
+def standing(connection: sa.Connection, drop_ids: Iterable[str]) -> dict[str, Any]:
+    """Return rows of (id, state, attempt, not_before, finished_at) of those ids that the ledger has."""
+    query = sa.select(drops.c.id, drops.c.state, drops.c.attempt, drops.c.not_before, drops.c.finished_at)
+    rows: dict[str, Any] = {}
+    for chunk in chunked(drop_ids):
+        rows.update((row.id, row) for row in connection.execute(query.where(drops.c.id.in_(chunk))))
+    return rows
+
+
+def require_working(connection: sa.Connection, drop_ids: Collection[str], where: Where, purpose: str) -> None:
+    """Refuse to go on when one of the drops does not match.
+
+    Raises:
+        LedgerError: names the first such drop and its state.
+    """
+    missing = set(drop_ids) - matching(connection, drop_ids, where)
+    if missing:
+        drop_id = min(missing)
+        row = standing(connection, (drop_id,)).get(drop_id)
+        stands = "unknown to the ledger" if row is None else f"{row.state}, or in another batch"
+        raise LedgerError(f"drop {drop_id} {purpose}: it is {stands}, and was expected to be worked for it")
+
+
+def end(connection: sa.Connection, outcomes: Collection[Outcome], kind: Kind, now: float) -> None:
+    """Write the outcomes into their drops' rows."""
+    rows = [{"key": outcome.drop_id, **outcome_columns(outcome)} for outcome in outcomes]
+    update(connection, rows, changed_at=now)
+    for chunk in chunked(outcome.drop_id for outcome in outcomes):
+        add_events(connection, (drops.c.id.in_(chunk),), kind, now)
+
+
+def supersede(connection: sa.Connection, batch: Batch, now: float) -> None:
+    """Note for each drop that the batch replaces which of its drops did: the one of the same uri, else its first."""
+    if not batch.replaces:
+        return
+    successors: dict[str, str] = {}
+    for chunk in chunked(outcome.drop_id for outcome in batch.outcomes):
+        rows = connection.execute(sa.select(drops.c.uri, drops.c.id).where(drops.c.id.in_(chunk)))
+        successors.update((uri, drop_id) for uri, drop_id in rows)
+    first = batch.outcomes[0].drop_id
+    for chunk in chunked(batch.replaces):
+        replaced = connection.execute(sa.select(drops.c.id, drops.c.uri).where(drops.c.id.in_(chunk)))
+        update(connection, [{"key": key, "superseded_by": successors.get(uri, first)} for key, uri in replaced])
+        add_events(connection, (drops.c.id.in_(chunk),), Kind.SUPERSEDED, now, note=drops.c.superseded_by)
+
+
+def open_batch(connection: sa.Connection, batch: Batch, now: float) -> None:
+    """Store a numbered batch, whole.
+
+    Raises:
+        LedgerError: the feed has an open batch already: the table, which knows only its newest number, could not say
+            after a crash which of the two it holds.
+    """
+    still = sa.select(batches.c.number).where(batches.c.feed == batch.feed, batches.c.ended_at.is_(None))
+    number = connection.execute(still).scalar()
+    if number is not None:
+        raise LedgerError(f"batch {number} of feed {batch.feed} is still open: record or forget it before the next one")
+    row = {
+        "feed": batch.feed,
+        "number": batch.number,
+        "state": "intended",
+        "drops": len(batch.outcomes),
+        "intended_at": now,
+        "outcomes": [packed(outcome) for outcome in batch.outcomes],
+        "files": [packed(file) for file in batch.files],
+        "replaces": list(batch.replaces),
+    }
+    connection.execute(batches.insert(), row)
+
+
+def close_batch(connection: sa.Connection, batch: Batch, state: str, now: float) -> bool:
+    """Bring an intended batch to its end and prune what was for recovery; False when it is there already.
+
+    Raises:
+        LedgerError: the batch was never intended, or has come to another end.
+    """
+    this = (batches.c.feed == batch.feed, batches.c.number == batch.number)
+    before = connection.execute(sa.select(batches.c.state).where(*this)).scalar()
+    if before not in ("intended", state):
+        raise LedgerError(
+            f"batch {batch.number} of feed {batch.feed} cannot be {state}: "
+            f"it {'was never intended' if before is None else f'is {before} already'}"
+        )
+    pruned: Mapping[str, Any] = {"outcomes": None, "files": None, "replaces": None}
+    connection.execute(
+        batches.update().where(*this, batches.c.ended_at.is_(None)).values(state=state, ended_at=now, **pruned)
+    )
+    return bool(before == "intended")

@@ -1,0 +1,144 @@
+"""Turn after turn: list, claim, work, commit, settle, beat, sleep; stop when told; back off when the world fails."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from structlog.typing import FilteringBoundLogger
+
+from daemon.errors import WorkError
+from daemon.ingest import Ingest
+from daemon.intake import Arrivals, Intake
+from daemon.ledger import Ledger
+
+#: Seconds that `run --once` waits for a file that keeps changing before it leaves it for another time.
+PATIENCE_SECONDS = 60.0
+#: The longest pause after turns that failed; each failure doubles it, from the poll interval on.
+LONGEST_PAUSE_SECONDS = 60.0
+#: A look at the workers now and then, should a wake-up be lost.
+BUSY_SECONDS = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast the loop goes round."""
+
+    poll_seconds: float
+    settle_seconds: float
+
+
+class Loop:
+    """The daemon's one thread. Everything else only wakes it."""
+
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        ingest: Ingest,
+        ledger: Ledger,
+        pace: Pace,
+        log: FilteringBoundLogger,
+        beat: Callable[[str], None] = lambda _status: None,
+        idle: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Wire the loop; `beat` is told after each turn that was completed, `idle` when there is nothing to do."""
+        self._intake, self._ingest, self._ledger = intake, ingest, ledger
+        self._pace, self._log, self._beat, self._idle, self._clock = pace, log, beat, idle, clock
+        self._woken = threading.Event()
+        self._stopping = threading.Event()
+        self._failures = 0
+        self._next_listing = 0.0
+        self._pending = 0
+
+    def wake(self) -> None:
+        """Begin the next turn now. From any thread."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End after the step that is under way. From any thread or a signal."""
+        self._stopping.set()
+        self._woken.set()
+
+    def arrived(self) -> None:
+        """List the source in the next turn, which begins now. From any thread."""
+        self._next_listing = 0.0
+        self._woken.set()
+
+    def run(self) -> None:
+        """Go round until told to stop."""
+        while not self._stopping.is_set():
+            self._pause(self._turn(patient=True))
+        self._ingest.stop()
+
+    def run_once(self) -> int:
+        """Go round until nothing is left; return how many objects were left because they kept changing.
+
+        Raises:
+            WorkError: a turn failed; nothing is lost, but the work is not done.
+        """
+        patience = self._clock() + PATIENCE_SECONDS
+        while not self._stopping.is_set():
+            pause = self._round(patient=False)
+            if not self._ingest.busy:
+                if not self._pending:
+                    break
+                if self._clock() > patience:
+                    break
+            else:
+                patience = self._clock() + PATIENCE_SECONDS
+            self._pause(pause)
+        self._ingest.stop()
+        return self._pending
+
+    def _turn(self, *, patient: bool) -> float:
+        """Go round once; a failure is told and slows the loop down. Return the seconds until the next turn."""
+        try:
+            pause = self._round(patient=patient)
+        except WorkError as error:
+            return self._failed(error)
+        except Exception as error:  # noqa: BLE001 - the daemon lives on: one of the two places where anything is caught
+            self._log.exception("turn.broken")
+            return self._failed(error)
+        if self._failures:
+            self._log.info("turn.mended", after_failures=self._failures)
+            self._failures = 0
+        return pause
+
+    def _failed(self, error: Exception) -> float:
+        pause = min(LONGEST_PAUSE_SECONDS, self._pace.poll_seconds * 2**self._failures)
+        self._failures += 1
+        self._log.error("turn.failed", reason=str(error), again_in_seconds=pause)
+        return pause
+
+    def _round(self, *, patient: bool) -> float:
+        """List if it is time, work, commit; return the seconds until there may be more to do."""
+        self._woken.clear()
+        took = self._ingest.collect()
+        now = self._clock()
+        if now >= self._next_listing or (took and not self._ingest.busy):
+            self._ingest.settle_late()
+            self._admit(self._intake.look(patient=patient), now)
+        self._ingest.pump()
+        if not self._ingest.busy:
+            self._idle()
+        self._beat("working" if self._ingest.busy else "waiting for drops")
+        until_listing = max(0.0, self._next_listing - self._clock())
+        return min(BUSY_SECONDS, until_listing) if self._ingest.busy else until_listing
+
+    def _admit(self, arrivals: Arrivals, now: float) -> None:
+        if arrivals.unmatched:
+            self._ledger.unmatched(arrivals.unmatched, now)
+            for found in arrivals.unmatched:
+                self._log.warning("drop.unmatched", name=found.name, note="no feed has a pattern for this name")
+        if arrivals.drops:
+            self._ingest.claim(arrivals.drops)
+        self._pending = arrivals.pending
+        due = self._pace.poll_seconds if arrivals.due_seconds is None else arrivals.due_seconds
+        self._next_listing = now + min(due, self._pace.poll_seconds)
+
+    def _pause(self, seconds: float) -> None:
+        self._woken.wait(seconds)

@@ -1,0 +1,257 @@
+"""The frozen values that travel from stage to stage, and the states as enums. No behaviour beyond small questions."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from validators.model import Dialect, Limits, Rows
+
+if TYPE_CHECKING:  # the seam speaks of these values, so at run time it imports them and not the other way round
+    from daemon.sources import Source
+
+
+class State(enum.StrEnum):
+    """Where a drop stands in its life."""
+
+    #: Listed, complete, and waiting for its turn.
+    FOUND = "found"
+    #: found -> working: claimed, in a worker or in a batch that is not yet committed.
+    WORKING = "working"
+    #: working -> ingested: every row is in the table.
+    INGESTED = "ingested"
+    #: working -> partial: good rows are in the table, the others in quarantine.
+    PARTIAL = "partial"
+    #: working -> rejected: nothing of it is in the table, all of it is in quarantine.
+    REJECTED = "rejected"
+    #: working -> duplicate: the same bytes are already known in this scope.
+    DUPLICATE = "duplicate"
+    #: working -> failed: it could not be worked, whatever its data; retried by rule or by `blobdrop retry`.
+    FAILED = "failed"
+    #: found -> unmatched: no feed has a pattern for its name.
+    UNMATCHED = "unmatched"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more happens to the drop by itself."""
+        return self not in (State.FOUND, State.WORKING)
+
+
+class After(enum.StrEnum):
+    """What settling does to the dropped object."""
+
+    KEEP = "keep"
+    ARCHIVE = "archive"
+    DELETE = "delete"
+
+
+class OnDuplicate(enum.StrEnum):
+    """What happens to the same bytes dropped again in the same scope."""
+
+    SKIP = "skip"
+    INGEST = "ingest"
+
+
+class OnRevision(enum.StrEnum):
+    """What happens to new bytes under an old name."""
+
+    REPLACE = "replace"
+    APPEND = "append"
+    REJECT = "reject"
+
+
+class Late(enum.StrEnum):
+    """What happens to rows whose time lies before the watermark."""
+
+    QUARANTINE = "quarantine"
+    ACCEPT = "accept"
+    RESTATE = "restate"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """One version of one object, as a listing shows it."""
+
+    #: Where it is, percent-encoded ASCII, unique: `file:///srv/drops/a%20b.csv`.
+    uri: str
+    #: Its path below the source's root, with `/`; may hold surrogates where a file name is not UTF-8.
+    name: str
+    #: What changes when the object changes: an etag, or mtime, size and inode.
+    version: str
+    #: Bytes.
+    size: int
+    #: Seconds since 1970, by the source's clock.
+    modified: float
+
+    @property
+    def drop_id(self) -> str:
+        """The drop's id: the same for the same uri and version, always; 16 hexadecimal digits."""
+        return hashlib.sha256(f"{self.uri}\n{self.version}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """A kind of data: which names are its own, what its rows must be, and what is done with them."""
+
+    name: str
+    #: Patterns over `Found.name`: `*` within a folder, `**` across folders, `{customer}` binds one folder.
+    paths: tuple[str, ...]
+    #: `module:name`, `path/to/file.py:name`, or a pandera YAML file.
+    contract: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    #: The column whose value gives a row its day; None for what the contract says itself.
+    time_column: str | None = None
+    #: The columns that make a row one of its kind; empty for what the contract says itself.
+    key: tuple[str, ...] = ()
+    #: Rules of the user's own, by name, that look at one row at a time; `*` for all.
+    row_wise: tuple[str, ...] = ()
+    timezone: str = "Etc/GMT+8"
+    max_rejected_ratio: float = 0.5
+    duplicates: OnDuplicate = OnDuplicate.SKIP
+    revision: OnRevision = OnRevision.REPLACE
+    late: Late = Late.QUARANTINE
+    dialect: Dialect = field(default_factory=Dialect)
+    #: The folder that relative contract files start from: the configuration file's.
+    base: Path = Path()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drop:
+    """One version of one dropped object, on its way."""
+
+    id: str
+    found: Found
+    feed: str
+    customer: str
+    #: 1 for the first go.
+    attempt: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataFile:
+    """A staged Parquet file below a table's root, not yet part of the table."""
+
+    #: Relative to the table's root, percent-encoded as Delta wants it: `date=2026-03-01/part-….parquet`.
+    path: str
+    size: int
+    rows: int
+    #: The one day all of its rows belong to, ISO.
+    date: str
+    #: Delta's statistics of the file: JSON with numRecords, minValues, maxValues, nullCount.
+    stats: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one drop: small, picklable, and enough for the ledger and the log."""
+
+    drop_id: str
+    state: State
+    sha256: str = ""
+    rows: Rows = field(default_factory=Rows)
+    #: Broken rules with their exact counts, the commonest first: ((rule, column), count).
+    rules: tuple[tuple[str, str, int], ...] = ()
+    #: Why it was rejected or failed, in one sentence.
+    reason: str = ""
+    #: Where its report is; empty when there is none.
+    report: str = ""
+    contract: str = ""
+    #: Unix seconds.
+    started_at: float = 0.0
+    finished_at: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """What one worker does at once: one large drop, or many small ones of one feed."""
+
+    id: str
+    feed: str
+    drops: tuple[Drop, ...]
+    #: (customer, SHA-256) of known drops of the feed, to tell a duplicate before it is read.
+    known: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What every unit of a feed needs to know beside the feed; picklable."""
+
+    source: Source
+    #: The folder of the feed's table, below which data files are staged.
+    table: str
+    #: The quarantine's folder.
+    quarantine: str
+    limits: Limits
+    #: Unix seconds; the time at which the unit's rows are said to be ingested.
+    now: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContractSummary:
+    """What people are told of a feed's contract."""
+
+    name: str
+    digest: str
+    columns: tuple[str, ...]
+    time_column: str | None
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A unit's work done: an outcome for each of its drops, and the data files that hold their good rows."""
+
+    unit: str
+    outcomes: tuple[Outcome, ...]
+    files: tuple[DataFile, ...] = ()
+    #: What the data files hold, the partition column left out; None without files.
+    schema: pa.Schema | None = None
+    #: Drops that changed or vanished while they were read: nothing of them is kept, they are found again.
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Several drops of one feed that go into its table in one transaction."""
+
+    #: Grows by one with each batch of the feed's table, from 1; the transaction's version in the table.
+    number: int
+    feed: str
+    outcomes: tuple[Outcome, ...]
+    files: tuple[DataFile, ...] = ()
+    #: Ids of earlier drops whose rows this batch replaces.
+    replaces: tuple[str, ...] = ()
+
+
+def numbered(batch: Batch, number: int) -> Batch:
+    """Return the batch under its number."""
+    return replace(batch, number=number)
+
+
+__all__ = [
+    "After",
+    "Batch",
+    "ContractSummary",
+    "DataFile",
+    "Dialect",
+    "Drop",
+    "Feed",
+    "Found",
+    "Late",
+    "Limits",
+    "OnDuplicate",
+    "OnRevision",
+    "Outcome",
+    "Prepared",
+    "Rows",
+    "Setup",
+    "State",
+    "Unit",
+    "numbered",
+]

@@ -1,0 +1,316 @@
+"""One unit of work from bytes to outcomes: one large drop, or many small ones of a feed checked in one go.
+
+Pure but for the files that it stages and the quarantine entries that it writes, both under names derived from the
+drops, so that doing it again overwrites. Runs in a worker process; knows neither ledger nor tables.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import json
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+
+from daemon.errors import ChangedError, FileProblem, SourceError
+from daemon.landing import Landing, Stages, table_rows
+from daemon.model import ContractSummary, Drop, Feed, OnDuplicate, Outcome, Prepared, Setup, State, Unit
+from daemon.quarantine import Quarantine
+from validators.contract import Contract, load_contract
+from validators.files import FileJudging, Part, judge, refused
+from validators.judging import Judged, Policy, judge_rows
+from validators.model import Verdict
+from validators.readers import Reader, open_file
+
+
+#: A drop of at most so many bytes may be read as a whole and judged together with others.
+SMALL_BYTES = 8 * 1024**2
+
+
+@functools.cache
+def _loaded(
+    reference: str, base: Path, options: str, time_column: str | None, key: tuple[str, ...], row_wise: tuple[str, ...]
+) -> Contract:
+    return load_contract(
+        reference, base=base, options=json.loads(options), time_column=time_column, key=key, row_wise=row_wise
+    )
+
+
+def contract_of(feed: Feed) -> Contract:
+    """Load the feed's contract, once in each process.
+
+    Raises:
+        ContractError: it cannot be loaded or honoured.
+    """
+    options = json.dumps(dict(feed.options), default=str)
+    return _loaded(feed.contract, feed.base, options, feed.time_column, feed.key, feed.row_wise)
+
+
+def describe(feed: Feed) -> ContractSummary:
+    """Load the feed's contract and say what it is.
+
+    Raises:
+        ContractError: it cannot be loaded or honoured.
+    """
+    contract = contract_of(feed)
+    return ContractSummary(
+        name=contract.name,
+        digest=contract.digest,
+        columns=tuple(column.name for column in contract.columns),
+        time_column=contract.time_column,
+        key=contract.key,
+    )
+
+
+def prepare(unit: Unit, feed: Feed, setup: Setup) -> Prepared:
+    """Judge the unit's drops, stage their good rows, and put the others into quarantine.
+
+    Raises:
+        ContractError: the feed's contract cannot be loaded.
+        WorkError: source, disk or table failed; nothing is staged, and a later try may do better.
+    """
+    work = _Work(unit, feed, setup)
+    try:
+        return work.run()
+    except BaseException:
+        work.abort()
+        raise
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass
+class _Small:
+    """A small drop that was read as a whole: its parts wait to be judged together with others'."""
+
+    drop: Drop
+    sha256: str
+    started: float
+    reader: Reader
+    judging: FileJudging
+    parts: list[Part]
+    judged: list[Judged] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Large:
+    """A drop whose verdict is known already: a large one, or one that could not be opened."""
+
+    drop: Drop
+    sha256: str
+    started: float
+    landing: Landing
+    verdict: Verdict
+
+
+class _Work:
+    """One unit on its way."""
+
+    def __init__(self, unit: Unit, feed: Feed, setup: Setup) -> None:
+        self._unit, self._feed, self._setup = unit, feed, setup
+        self._contract = contract_of(feed)
+        self._policy = Policy(zone=feed.timezone, max_rejected_ratio=feed.max_rejected_ratio)
+        self._quarantine = Quarantine(Path(setup.quarantine))
+        self._zone_day = day_of(setup.now, feed.timezone)
+        self._digests = dict.fromkeys(unit.known, "")
+        self._stages = Stages(Path(setup.table), unit.id)
+        self._outcomes: list[Outcome] = []
+        self._changed: list[str] = []
+
+    def run(self) -> Prepared:
+        """Read each drop, judge the small ones together, and finish the stages."""
+        small = [held for drop in self._unit.drops if (held := self._open(drop)) is not None]
+        if small:
+            self._judge_together(small)
+            self._land_together(small)
+        files, schema = self._stages.finish()
+        return Prepared(
+            unit=self._unit.id,
+            outcomes=tuple(self._outcomes),
+            files=files,
+            schema=schema,
+            changed=tuple(self._changed),
+        )
+
+    def abort(self) -> None:
+        """Leave no staged file behind."""
+        self._stages.abort()
+
+    def _open(self, drop: Drop) -> _Small | None:
+        """Read a drop; conclude it at once unless it is small enough to be judged together with others."""
+        read: _Small | _Large | None = None
+        try:
+            with self._setup.source.fetch(drop.found) as path:
+                read = self._read(drop, path)
+        except ChangedError:
+            self._changed.append(drop.id)
+            if isinstance(read, _Large):
+                read.landing.discard()
+            return None
+        except SourceError as error:
+            self._outcomes.append(_failed(drop, str(error)))
+            return None
+        if isinstance(read, _Large):
+            self._conclude(read.landing, read)
+            return None
+        return read
+
+    def _read(self, drop: Drop, path: Path) -> _Small | _Large | None:
+        started, sha256 = time.time(), digest(path)
+        if self._is_known(drop, sha256):
+            self._outcomes.append(_duplicate(drop, sha256, started))
+            return None
+        try:
+            reader = open_file(path, name=drop.found.name, dialect=self._feed.dialect, limits=self._setup.limits)
+        except FileProblem as problem:
+            landing = self._landing(drop)
+            landing.keep_original(path)
+            return _Large(drop, sha256, started, landing, refused(problem, self._contract, self._policy))
+        with closing(reader):
+            judging = FileJudging(reader, self._contract, self._policy, self._setup.limits)
+            if drop.found.size <= SMALL_BYTES:
+                parts = list(itertools.islice(judging.parts(), 2))
+                if len(parts) < 2:  # noqa: PLR2004 - one part is the whole of a small file
+                    return _Small(drop, sha256, started, reader, judging, parts)
+            return self._stream(drop, reader, path, (sha256, started))
+
+    def _is_known(self, drop: Drop, sha256: str) -> bool:
+        if self._feed.duplicates is OnDuplicate.INGEST:
+            return False
+        return self._digests.setdefault((drop.customer, sha256), drop.id) != drop.id
+
+    def _stream(self, drop: Drop, reader: Reader, path: Path, known: tuple[str, float]) -> _Large:
+        """Judge a large drop by itself, batch by batch, into a stage of its own."""
+        landing = self._landing(drop)
+        landing.reading(reader)
+        try:
+            verdict = judge(reader, self._contract, self._policy, self._setup.limits, landing)
+            if verdict.rejected_because:
+                landing.keep_original(path)
+        except BaseException:
+            landing.discard()
+            raise
+        return _Large(drop, *known, landing, verdict)
+
+    def _judge_together(self, small: list[_Small]) -> None:
+        """Check the parts of many files in as few calls as their columns allow."""
+        groups: dict[object, list[tuple[_Small, Part]]] = {}
+        for held in small:
+            for part in held.parts:
+                key = (part.match and part.match.columns, tuple(part.source.schema))
+                groups.setdefault(key, []).append((held, part))
+        for group in groups.values():
+            for (held, _), judged in zip(group, self._judge_group([part for _, part in group]), strict=True):
+                held.judged.append(judged)
+
+    def _judge_group(self, parts: list[Part]) -> list[Judged]:
+        match = parts[0].match
+        if len(parts) == 1 or match is None:
+            return [self._judge_part(part) for part in parts]
+        try:
+            together = judge_rows(match, pa.concat_tables([part.source for part in parts]), self._policy.zone)
+        except FileProblem:
+            # A rule that fails on one file's rows must not be held against the others'.
+            return [self._judge_part(part) for part in parts]
+        lengths = [len(part.chunk.rows) for part in parts]
+        starts = itertools.accumulate(lengths, initial=0)
+        return [together.part(start, length) for start, length in zip(starts, lengths, strict=False)]
+
+    def _judge_part(self, part: Part) -> Judged:
+        return part.judge(self._policy.zone)
+
+    def _land_together(self, small: list[_Small]) -> None:
+        """Decide on each file by itself, conclude its drop, and stage all good rows together."""
+        good: dict[object, list[tuple[Drop, Part, Judged]]] = {}
+        for held in small:
+            judging, taken = _decide(held)
+            landing = self._landing(held.drop)
+            landing.reading(held.reader)
+            for part, judged, problems in taken:
+                landing.reject(part, judged, problems)
+            read = _Large(held.drop, held.sha256, held.started, landing, judging.verdict())
+            if not self._kept(read):
+                continue
+            self._conclude(landing, read)
+            for part, judged, _ in taken:
+                if part.match is not None and not judged.rejected.all():
+                    good.setdefault(part.match.schema.to_string(), []).append((held.drop, part, judged))
+        for group in good.values():
+            self._stages.new().add(*self._rows(group))
+
+    def _kept(self, read: _Large) -> bool:
+        """Keep the original of a rejected small file, which has to be fetched again; False if it has changed."""
+        if not read.verdict.rejected_because:
+            return True
+        try:
+            with self._setup.source.fetch(read.drop.found) as path:
+                read.landing.keep_original(path)
+        except ChangedError:
+            self._changed.append(read.drop.id)
+            read.landing.discard()
+            return False
+        return True
+
+    def _rows(self, group: list[tuple[Drop, Part, Judged]]) -> tuple[pa.Table, pa.Array]:
+        """Return the good rows of many small drops as one table, and their days."""
+        match = group[0][1].match
+        assert match is not None  # noqa: S101 - only matched parts have good rows
+        keeps = [~judged.rejected for _, _, judged in group]
+        counts = pa.array([int(keep.sum()) for keep in keeps])
+        typed = pa.concat_tables([j.typed.filter(pa.array(k)) for (_, _, j), k in zip(group, keeps, strict=True)])
+        days = [j.days.filter(pa.array(k)) for (_, _, j), k in zip(group, keeps, strict=True) if j.days is not None]
+        owners = pa.array(np.repeat(np.arange(len(group)), counts.to_numpy()))
+        return table_rows(
+            match,
+            typed,
+            pa.chunked_array(days).combine_chunks() if days else None,
+            zone_day=self._zone_day,
+            drops=pa.array([drop.id for drop, _, _ in group]).take(owners),
+            customers=pa.array([drop.customer for drop, _, _ in group]).take(owners),
+            rows=pa.array(np.concatenate([p.chunk.rows[k] for (_, p, _), k in zip(group, keeps, strict=True)])),
+            now=self._setup.now,
+        )
+
+    def _conclude(self, landing: Landing, read: _Large) -> None:
+        self._outcomes.append(landing.conclude(read.verdict, sha256=read.sha256, started=read.started, now=time.time()))
+
+    def _landing(self, drop: Drop) -> Landing:
+        return Landing(
+            drop, stages=self._stages, quarantine=self._quarantine, now=self._setup.now, zone_day=self._zone_day
+        )
+
+
+def _decide(held: _Small) -> tuple[FileJudging, list[tuple[Part, Judged, pa.Array]]]:
+    """Count a file's parts, again with what that shows where its rows as a whole, or its budget, ask for it."""
+    judging = held.judging
+    while True:
+        taken = [(part, *judging.take(part, judged)) for part, judged in zip(held.parts, held.judged, strict=True)]
+        forced = judging.finish()
+        if not forced:
+            return judging, taken
+        judging = judging.again(forced)
+
+
+def _duplicate(drop: Drop, sha256: str, started: float) -> Outcome:
+    return Outcome(drop_id=drop.id, state=State.DUPLICATE, sha256=sha256, started_at=started, finished_at=time.time())
+
+
+def _failed(drop: Drop, reason: str) -> Outcome:
+    return Outcome(drop_id=drop.id, state=State.FAILED, reason=reason, finished_at=time.time())
+
+
+def day_of(seconds: float, zone: str) -> int:
+    """Return the day, in days since 1970, that an instant falls on in a zone."""
+    return (datetime.fromtimestamp(seconds, ZoneInfo(zone)).date() - date(1970, 1, 1)).days

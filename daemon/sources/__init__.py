@@ -1,0 +1,68 @@
+"""The seam to where drops land. An implementation is picklable: workers fetch by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from daemon.model import After, Found
+
+
+class Source(Protocol):
+    """A place where customers drop files."""
+
+    def describe(self) -> str:
+        """Say in a few words where drops go: the folder or the container, for people."""
+
+    def prepare(self) -> None:
+        """Make the place ready when the daemon starts: create what is missing, find out what cannot work.
+
+        Raises:
+            SourceError: it cannot be reached or created now.
+        """
+
+    def list(self) -> Iterator[Found]:
+        """Yield every object that may be a drop, and every `_READY` marker, complete or not, in no order.
+
+        Left out: temporary names and everything below folders that start with `_` or `.` (see `sources.names`),
+        folders themselves. Does not open files. What cannot be looked into is logged once, and the listing goes on.
+
+        Raises:
+            SourceError: the place cannot be listed now; nothing is known about what is missing.
+        """
+
+    def seconds_to_complete(self, found: Found, seen_seconds: float, now: float) -> float:
+        """Tell how long it takes until the object counts as complete if nothing changes it; 0.0: it is complete.
+
+        `seen_seconds`: for how long the caller's listings have shown this very version; 0.0 at first sight.
+        `now`: unix seconds when the listing began. Never touches the object.
+        """
+
+    def fetch(self, found: Found) -> AbstractContextManager[Path]:
+        """Give a local file with the bytes of just this version, for the length of a `with`.
+
+        On leaving, also by an error, the version is looked at again: what was read from a file that changed
+        meanwhile, and what is wrong with it, is not believed.
+
+        Raises:
+            ChangedError: the object is gone or another version, on entering or on leaving.
+            SourceError: it cannot be read (a right that is missing, a disk), which a later try may mend.
+        """
+
+    def settle(self, found: Found, after: After) -> None:
+        """Do to the object what its drop's end asks for. Never touches another version of the object.
+
+        Idempotent: an object that is gone is done. An object that is listed although it was settled (a power cut
+        can undo the last moves) may be settled again.
+
+        Raises:
+            SourceError: it could not be done now; it is tried again.
+        """
+
+    def watch(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `wake` (from any thread, often) when something may have arrived, for the length of a `with`.
+
+        A hint that makes the loop quick, never needed: a listing is the truth. May do nothing.
+        """

@@ -1,0 +1,276 @@
+"""Staging: a unit's good rows as Parquet files by day below the table's root, before any of them is part of the table.
+
+Used in worker processes. Memory is bounded whatever the size of the unit and however its days are mixed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from daemon.datafile import DATE, ROW_GROUP_ROWS, Encoding, Part, encoding_of, path_of, plain_schema, sync, writing
+from daemon.errors import StoreError
+from daemon.model import DataFile
+from validators.model import Numbers
+
+#: Bytes of rows that wait for their row group to fill, all days together.
+BUFFER_BYTES = 64 * 1024**2
+#: Files open at once, each with an encoder of some megabytes. A unit of more mixed days gets several files for a day.
+OPEN_FILES = 64
+#: Row groups handed to the writing thread and not yet written: one being written and one waiting keep both busy.
+ROW_GROUPS_AHEAD = 2
+
+_NUMBER = re.compile(r"\d+\.parquet")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_EPOCH = date(1970, 1, 1)
+#: Days of a batch lie within so many days nearly always; then they sort by radix.
+_RADIX_DAYS = 2**16
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What may share a file: rows of one day with the same columns."""
+
+    day: str
+    schema: pa.Schema
+
+
+@dataclass
+class _Buffer:
+    """Rows of one key that wait for their row group to fill."""
+
+    tables: list[pa.Table] = field(default_factory=list)
+    rows: int = 0
+    bytes: int = 0
+
+
+class Stage:
+    """Takes a unit's rows batch by batch and turns them into data files, one for each day if memory allows.
+
+    Encoding and writing run on a thread of their own. Either `finish` or `abort` ends it; leaving a `with` block by an
+    exception aborts.
+    """
+
+    def __init__(
+        self, root: Path, unit: str, *, buffer_bytes: int = BUFFER_BYTES, open_files: int = OPEN_FILES
+    ) -> None:
+        """Stage below the table's folder `root`; nothing is created before there are rows.
+
+        `unit` names the files (`part-<unit>-00.parquet`). It may never come again once a file of it is committed:
+        files of that name are replaced.
+        """
+        if not _SAFE_NAME.fullmatch(unit):
+            raise ValueError(f"unit {unit!r} names files: letters, digits, '.', '_' and '-' only")
+        self._files = _Files(root, unit, open_files)
+        self._buffers: dict[_Key, _Buffer] = {}
+        self._bytes = 0
+        self._buffer_bytes = buffer_bytes
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="staging")
+        self._ahead: deque[Future[None]] = deque()
+        self._schemas: dict[pa.Schema, None] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.abort()
+
+    @property
+    def schema(self) -> pa.Schema | None:
+        """The columns of all rows so far, as the table has them; None before the first.
+
+        Raises:
+            StoreError: batches have a column under one name with several types.
+        """
+        try:
+            return pa.unify_schemas([plain_schema(schema) for schema in self._schemas]) if self._schemas else None
+        except pa.ArrowException as error:
+            raise StoreError(f"batches of one unit differ in a column's type: {error}") from error
+
+    def add(self, table: pa.Table, days: pa.Array[Any]) -> None:
+        """Take rows with every column of the table but `date`, and the day (date32, no null) of each.
+
+        A contract's own column `date` is left out where it is the row's day; any other one is an error.
+
+        Raises:
+            StoreError: an earlier row group could not be written.
+        """
+        numbers = _numbers(days, table.num_rows)
+        if not numbers.size:
+            return
+        table = _without_date(table, days)
+        self._schemas.setdefault(table.schema)
+        for number, rows in _by_day(numbers):
+            self._keep(_Key(_iso(number), table.schema), table if rows is None else table.take(rows))
+        while self._bytes > self._buffer_bytes:
+            self._flush(max(self._buffers, key=lambda key: self._buffers[key].bytes))
+
+    def finish(self) -> tuple[DataFile, ...]:
+        """Write what is left, push every file and its folder to the disk, and describe the files, by path.
+
+        Raises:
+            StoreError: the disk is full, or fails; `abort` then removes what there is.
+        """
+        for key in sorted(self._buffers, key=lambda key: key.day):
+            self._flush(key, last=True)
+        self._wait(0)
+        finished = self._thread.submit(self._files.finish).result()
+        self._thread.shutdown()
+        return finished
+
+    def abort(self) -> None:
+        """Remove every file of the unit; also after `finish`, as long as none of them is committed.
+
+        Raises:
+            StoreError: a file is there and cannot be removed.
+        """
+        self._thread.shutdown(cancel_futures=True)
+        self._buffers.clear()
+        self._files.remove()
+
+    def _keep(self, key: _Key, table: pa.Table) -> None:
+        buffer = self._buffers.setdefault(key, _Buffer())
+        buffer.tables.append(table)
+        buffer.rows += table.num_rows
+        buffer.bytes += table.nbytes
+        self._bytes += table.nbytes
+        if buffer.rows >= ROW_GROUP_ROWS:
+            self._flush(key)
+
+    def _flush(self, key: _Key, *, last: bool = False) -> None:
+        buffer = self._buffers.pop(key)
+        self._bytes -= buffer.bytes
+        self._wait(ROW_GROUPS_AHEAD - 1)
+        self._ahead.append(self._thread.submit(self._files.write, key, buffer.tables, last))
+
+    def _wait(self, ahead: int) -> None:
+        while len(self._ahead) > ahead:
+            self._ahead.popleft().result()
+
+
+def staged(root: Path, units: Collection[str]) -> list[Path]:
+    """Find the files of units that have never finished, by the names that `Stage` gives them."""
+    return [
+        path
+        for unit in units
+        for path in root.glob(f"{DATE}=*/part-{unit}-*.parquet")
+        if _NUMBER.fullmatch(path.name.removeprefix(f"part-{unit}-"))
+    ]
+
+
+class _Files:
+    """The unit's files. Belongs to the writing thread until that has ended."""
+
+    def __init__(self, root: Path, unit: str, open_files: int) -> None:
+        self._root = root
+        self._unit = unit
+        self._open_files = open_files
+        #: Least used first.
+        self._open: OrderedDict[_Key, Part] = OrderedDict()
+        self._done: list[DataFile] = []
+        self._encodings: dict[pa.Schema, Encoding] = {}
+        #: The paths of each day, also those of files that could not be created.
+        self._paths: dict[str, list[str]] = {}
+
+    def write(self, key: _Key, tables: list[pa.Table], last: bool) -> None:
+        """Write one row group, or a few; after the last one of a key its file is finished."""
+        table = pa.concat_tables(tables)
+        self._part(key, table).write(table)
+        if last:
+            self._close(key)
+
+    def finish(self) -> tuple[DataFile, ...]:
+        """Finish every file and push their folders to the disk."""
+        for key in tuple(self._open):
+            self._close(key)
+        for folder in self._folders():
+            with writing(folder):
+                sync(folder)
+        return tuple(sorted(self._done, key=lambda file: file.path))
+
+    def remove(self) -> None:
+        """Delete every file, finished or not."""
+        while self._open:
+            self._open.popitem()[1].remove()
+        for path in (path for paths in self._paths.values() for path in paths):
+            with writing(self._root / path):
+                (self._root / path).unlink(missing_ok=True)
+        self._paths.clear()
+
+    def _part(self, key: _Key, table: pa.Table) -> Part:
+        if key in self._open:
+            self._open.move_to_end(key)
+            return self._open[key]
+        if len(self._open) >= self._open_files:
+            self._close(next(iter(self._open)))
+        if key.schema not in self._encodings:
+            self._encodings[key.schema] = encoding_of(table)
+        part = Part(self._root, self._new_path(key.day), key.schema, self._encodings[key.schema])
+        self._open[key] = part
+        return part
+
+    def _new_path(self, day: str) -> str:
+        paths = self._paths.setdefault(day, [])
+        paths.append(path_of(day, f"part-{self._unit}-{len(paths):02d}"))
+        return paths[-1]
+
+    def _close(self, key: _Key) -> None:
+        self._done.append(self._open[key].close())
+        del self._open[key]
+
+    def _folders(self) -> list[Path]:
+        """Return the folders with new entries: of the days, and the table's own, which may be new itself."""
+        days = [(self._root / paths[0]).parent for paths in self._paths.values()]
+        return [*days, self._root, self._root.parent] if days else []
+
+
+def _numbers(days: pa.Array[Any], rows: int) -> Numbers:
+    """Return the days as numbers since 1970; a missing day is the caller's mistake."""
+    if days.null_count or len(days) != rows:
+        raise ValueError(f"{rows} rows need as many days, and got {len(days) - days.null_count}")
+    return days.cast(pa.int32()).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _without_date(table: pa.Table, days: pa.Array[Any]) -> pa.Table:
+    table = table.replace_schema_metadata(None)
+    if DATE not in table.column_names:
+        return table
+    # Nothing may be lost quietly: the column is in the file's path now, so it has to be the row's day.
+    if not table.column(DATE).equals(pa.chunked_array([days])):
+        raise StoreError(
+            f"the contract's column {DATE!r} is not the row's day, and a table's column of that name is. "
+            "Make it the time column, or give it another name in the contract."
+        )
+    return table.drop_columns([DATE])
+
+
+def _by_day(numbers: Numbers) -> Iterator[tuple[int, Numbers | None]]:
+    """Yield each day of at least one row, with its rows' positions in their order; None for all of them."""
+    low, high = int(numbers.min()), int(numbers.max())
+    if low == high:
+        yield low, None
+        return
+    offsets = numbers - low
+    order = np.argsort(offsets.astype(np.uint16) if high - low < _RADIX_DAYS else offsets, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
+        yield int(numbers[rows[0]]), rows
+
+
+def _iso(number: int) -> str:
+    try:
+        return (_EPOCH + timedelta(days=number)).isoformat()
+    except OverflowError:
+        raise StoreError(f"day {number} since 1970 lies outside the years 1 to 9999, which a table can hold") from None

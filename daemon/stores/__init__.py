@@ -1,0 +1,72 @@
+"""The seam to the tables. One table for each feed, partitioned by `date`; one transaction for each batch.
+
+Methods block until they are done. One process commits; any of its threads may call any method, and `compact` may run
+in a thread or process of its own at any time. What is said of a file's path is below `root`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Protocol
+
+import pyarrow as pa
+
+from daemon.model import Batch, DataFile
+
+
+class Store(Protocol):
+    """Where good rows go. Every method raises StoreError when tables cannot be read or written."""
+
+    def root(self, feed: str) -> str:
+        """Return the folder below which workers stage the feed's data files. It need not exist."""
+
+    def describe(self, feed: str) -> str:
+        """Say where the feed's table is, for people."""
+
+    def exists(self, feed: str) -> bool:
+        """Tell whether the feed has a table already."""
+
+    def last_batch(self, feed: str) -> int:
+        """Return the number of the newest batch that the table holds; 0 for none. The truth after a crash.
+
+        Raises:
+            StoreError: the table cannot be read; nothing may be assumed.
+        """
+
+    def commit(self, batch: Batch, schema: pa.Schema) -> None:
+        """Make the batch's files part of the table, and its replaced drops' rows no part of it, in one transaction.
+
+        The transaction carries the batch's number, even if the batch has no files. A batch that the table already
+        holds, or a later one, changes nothing. `schema` has all columns of all of the batch's files, in any order, with
+        or without `date`; it is empty for a batch without files. New columns join the table (and may stay behind if the
+        commit then fails); a column of another type is an error. When this returns, the rows survive a power cut.
+
+        Raises:
+            StoreError: it failed, and `last_batch` tells whether the batch is in the table after all.
+        """
+
+    def discard(self, feed: str, files: Iterable[DataFile]) -> None:
+        """Delete staged files of a batch that will not be committed. Files that are gone already are fine.
+
+        A file that is part of the table, or has been, stays whatever the caller believes.
+        """
+
+    def sweep(self, feed: str, units: Collection[str]) -> int:
+        """Delete what killed workers have staged under these units' names (`Stage`'s); return how many files it was.
+
+        Only for units that have never been part of a committed batch.
+        """
+
+    def compact(self, feed: str, *, target_bytes: int, min_files: int) -> int:
+        """Rewrite days with at least `min_files` small files into few large ones, same rows; return how many it merged.
+
+        Files above half of `target_bytes` are left alone. It does not hinder commits: where one came first that
+        took a file away, it gives up those files and counts 0 for them.
+        """
+
+    def read(self, feed: str, *, date: str | None = None) -> pa.Table:
+        """Read a day (or all) of the table, for tests and small tools.
+
+        Raises:
+            StoreError: the feed has no table yet.
+        """

@@ -1,0 +1,170 @@
+"""Delta tables on a local folder: one for each feed, readable by others while we write."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from daemon.datafile import path_of, writing
+from daemon.errors import StoreError
+from daemon.model import Batch, DataFile
+from daemon.staging import staged
+from daemon.stores.columns import added, arranged
+from daemon.stores.compacting import compact
+from daemon.stores.rewriting import Holding, holding, without
+from daemon.stores.transactions import Change, Mark, Table, create, explained, has_log
+
+#: How often a batch is tried again because another change came first. Each time somebody else got on, so this is only
+#: reached when something is wrong.
+TRIES = 100
+
+
+class DeltaStore:
+    """The Store over deltalake. One process commits batches under one `app`; its threads may share the store.
+
+    Nothing is opened before it is needed: a process that is forked after that cannot use deltalake any more.
+    """
+
+    def __init__(self, url: str, *, app: str) -> None:
+        """Keep tables below the folder `url`, and number batches under the name `app`."""
+        self._folder = Path(url).absolute()
+        self._app = app
+        #: What deltalake needs to reach the tables; nothing for a folder.
+        self._options: dict[str, str] = {}
+        self._tables: dict[str, Table] = {}
+        self._lock = threading.RLock()
+
+    def root(self, feed: str) -> str:
+        """Return the folder below which workers stage the feed's data files."""
+        return str(self._root(feed))
+
+    def describe(self, feed: str) -> str:
+        """Say where the feed's table is, for people."""
+        return str(self._root(feed))
+
+    def exists(self, feed: str) -> bool:
+        """Tell whether the feed has a table already."""
+        with self._using(feed):
+            return has_log(self._root(feed))
+
+    def last_batch(self, feed: str) -> int:
+        """Return the number of the newest batch that the table holds; 0 for none."""
+        with self._using(feed):
+            table = self._table(feed)
+            return table.batch(self._app) if table else 0
+
+    def commit(self, batch: Batch, schema: pa.Schema) -> None:
+        """Make the batch part of the table, in one transaction."""
+        columns = arranged(schema)
+        rewritten: dict[str, DataFile] = {}
+        with self._using(batch.feed):
+            try:
+                if not any(self._try(batch, columns, rewritten) for _ in range(TRIES)):
+                    raise StoreError(f"{self._root(batch.feed)}: others changed the table {TRIES} times in a row")
+            finally:
+                if rewritten:
+                    self._remove(batch.feed, (file.path for file in rewritten.values()))
+
+    def discard(self, feed: str, files: Iterable[DataFile]) -> None:
+        """Delete staged files of a batch that will not be committed; one that has been part of the table stays."""
+        with self._using(feed):
+            self._remove(feed, (file.path for file in files))
+
+    def sweep(self, feed: str, units: Collection[str]) -> int:
+        """Delete what killed workers have staged under these names; return how many files."""
+        with self._using(feed):
+            root = self._root(feed)
+            return self._remove(feed, (path.relative_to(root).as_posix() for path in staged(root, units)))
+
+    def compact(self, feed: str, *, target_bytes: int, min_files: int) -> int:
+        """Merge days' small files into large ones; return how many files were merged into others."""
+        root = self._root(feed)
+        # A handle of its own and no lock: batches are committed meanwhile.
+        with explained(root):
+            table = Table.open(root, self._options)
+            return compact(table, root, target_bytes=target_bytes, min_files=min_files) if table else 0
+
+    def read(self, feed: str, *, date: str | None = None) -> pa.Table:
+        """Read a day (or all) of the table, for tests and small tools."""
+        with self._using(feed):
+            table = self._table(feed)
+            if table is None:
+                raise StoreError(f"feed {feed!r} has no table yet at {self._root(feed)}")
+            return table.read(date)
+
+    def _try(self, batch: Batch, columns: pa.Schema, rewritten: dict[str, DataFile]) -> bool:
+        """Commit the batch to the table as it is now; False when another change came first."""
+        mark = Mark(app=self._app, number=batch.number)
+        table = self._table(batch.feed)
+        if table is None:
+            return create(self._root(batch.feed), self._options, columns, batch.files, mark)
+        if table.batch(self._app) >= batch.number:
+            return True
+        new = added(table.schema, columns)
+        if new:
+            table.widen(new)
+            return False
+        return table.change(self._change(table, batch, rewritten), mark)
+
+    def _change(self, table: Table, batch: Batch, rewritten: dict[str, DataFile]) -> Change:
+        """Work out the transaction. `rewritten` keeps, by source, what an earlier try has written already."""
+        if not batch.replaces:
+            return Change(added=batch.files)
+        held = holding(self._root(batch.feed), table.live(), batch.replaces)
+        mixed = [each for each in held if each.found < each.rows]
+        for each in mixed:
+            if each.file.path not in rewritten:
+                rewritten[each.file.path] = self._without(batch, each)
+        kept = tuple(rewritten[each.file.path] for each in mixed)
+        return Change(added=batch.files + kept, removed=tuple(each.file for each in held))
+
+    def _without(self, batch: Batch, held: Holding) -> DataFile:
+        """Write a file's other rows under a name that says all of what is in it, so that redoing overwrites."""
+        content = "\n".join((self._app, held.file.path, *sorted(batch.replaces)))
+        name = f"part-{batch.number:010d}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+        return without(self._root(batch.feed), held, batch.replaces, path_of(held.file.day, name))
+
+    def _remove(self, feed: str, paths: Iterable[str]) -> int:
+        """Delete the files that are part of no version of the table."""
+        table = self._table(feed)
+        known = table.known() if table else set()
+        removed = 0
+        for path in (self._root(feed) / path for path in paths if path not in known):
+            with writing(path):
+                removed += path.exists()
+                path.unlink(missing_ok=True)
+        return removed
+
+    def _table(self, feed: str) -> Table | None:
+        """Return the feed's table as it is now."""
+        known = self._tables.get(feed)
+        if known is not None and known.still_there():
+            known.refresh()
+            return known
+        table = Table.open(self._root(feed), self._options)
+        if table is not None:
+            self._tables[feed] = table
+        return table
+
+    @contextmanager
+    def _using(self, feed: str) -> Iterator[None]:
+        """Hold the tables for one thread, explain what goes wrong, and open the table anew after that."""
+        with self._lock, explained(self._root(feed)), ExitStack() as undo:
+            undo.callback(self._tables.pop, feed, None)
+            yield
+            undo.pop_all()
+
+    def _root(self, feed: str) -> Path:
+        if feed in ("", ".", "..") or "/" in feed:
+            raise StoreError(f"feed {feed!r} cannot name a folder: give it a name without '/'")
+        root = self._folder / feed
+        # deltalake would take `%20` for a blank, and a backslash for a slash.
+        if unquote(str(root)) != str(root) or "\\" in str(root) or not str(root).isprintable():
+            raise StoreError(f"{str(root)!r} cannot hold a table: no `%41`, backslash or control character in its path")
+        return root

@@ -1,0 +1,182 @@
+"""Data files made of data files: without the rows of some drops, or many small ones as one.
+
+Knows files and their rows, not transactions. Everything is streamed, whatever the files' size.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from daemon.datafile import ROW_GROUP_ROWS, Part, day_of, encoding_of
+from daemon.errors import StoreError
+from daemon.model import DataFile
+from daemon.stores.columns import widened
+
+#: A row group of merged rows is written at the latest with so many bytes.
+ROW_GROUP_BYTES = 64 * 1024**2
+#: A file of more than this part of the target size is large enough to be left alone.
+SMALL_PART = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Live:
+    """A data file that is part of the table now."""
+
+    path: str
+    #: Bytes.
+    size: int
+    #: The least and the greatest drop id in it; None where the file's writer has not said.
+    low: str | None
+    high: str | None
+
+    @property
+    def day(self) -> str:
+        """The ISO day of its rows."""
+        return day_of(self.path)
+
+    def place(self, root: Path) -> Path:
+        """Return where the file is; its path is a URL's, and other writers may have needed to escape something."""
+        return root / unquote(self.path)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holding:
+    """A data file and how many of its rows are of the drops in question."""
+
+    file: Live
+    found: int
+    rows: int
+
+
+def holding(root: Path, files: Sequence[Live], drops: Collection[str]) -> list[Holding]:
+    """Find the files with rows of these drops: by their statistics, then by reading their `_drop` column alone."""
+    ids = sorted(drops)
+    theirs = ds.field("_drop").isin(ids)
+    found = []
+    for file in files:
+        if not _may_hold(file, ids):
+            continue
+        fragment = ds.dataset(file.place(root), schema=pa.schema([("_drop", pa.string())])).get_fragments()
+        counted = sum(part.count_rows(filter=theirs) for part in fragment)
+        if counted:
+            rows = pq.read_metadata(file.place(root)).num_rows
+            found.append(Holding(file=file, found=counted, rows=rows))
+    return found
+
+
+def _may_hold(file: Live, ids: Sequence[str]) -> bool:
+    if file.low is None or file.high is None:
+        return True
+    first = bisect.bisect_left(ids, file.low)
+    return first < len(ids) and ids[first] <= file.high
+
+
+def without(root: Path, held: Holding, drops: Collection[str], path: str) -> DataFile:
+    """Write the file's other rows to `root`/`path`.
+
+    Raises:
+        StoreError: the disk is full, or the rows do not add up.
+    """
+    ids = pa.array(sorted(drops), pa.string())
+    kept = (table.filter(pc.invert(pc.is_in(table["_drop"], ids))) for table in _tables(held.file.place(root)))
+    return _written(root, path, kept, held.rows - held.found)
+
+
+def merged(root: Path, files: Sequence[Live], schema: pa.Schema, scratch: Path, path: str) -> DataFile:
+    """Write the rows of all files, in their order, to `scratch`/`path`; columns that a file has not got are null.
+
+    Raises:
+        StoreError: the disk is full, or the rows do not add up.
+    """
+    rows = sum(pq.read_metadata(file.place(root)).num_rows for file in files)
+    tables = (widened(table, schema) for file in files for table in _tables(file.place(root)))
+    return _written(scratch, path, tables, rows)
+
+
+def _tables(path: Path) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS):
+            yield pa.Table.from_batches([batch])
+
+
+def _written(root: Path, path: str, tables: Iterator[pa.Table], rows: int) -> DataFile:
+    part: Part | None = None
+    with ExitStack() as undo:
+        for table in _row_groups(tables):
+            if part is None:
+                part = Part(root, path, table.schema, encoding_of(table))
+                undo.callback(part.remove)
+            part.write(table)
+        file = _counted(root / path, part.close() if part else None, rows)
+        undo.pop_all()
+    return file
+
+
+def _counted(path: Path, file: DataFile | None, rows: int) -> DataFile:
+    if file is None or file.rows != rows:
+        written = file.rows if file else 0
+        raise StoreError(f"{path}: {written} rows were written, expected {rows}; the table is left as it was")
+    return file
+
+
+def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Gather small tables until they make a row group worth writing."""
+    held: list[pa.Table] = []
+    rows = size = 0
+    for table in tables:
+        held.append(table)
+        rows, size = rows + table.num_rows, size + table.nbytes
+        if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
+            yield pa.concat_tables(held)
+            held, rows, size = [], 0, 0
+    if rows:
+        yield pa.concat_tables(held)
+
+
+def groups(files: Sequence[Live], target_bytes: int, min_files: int) -> list[list[Live]]:
+    """Return which files to merge with each other: small ones of a day, about `target_bytes` in each group."""
+    small = sorted((file for file in files if file.size <= target_bytes * SMALL_PART), key=lambda file: file.day)
+    chosen = []
+    for _, day in groupby(small, key=lambda file: file.day):
+        worth = _worth_merging(list(day), min_files)
+        chosen += [group for group in _packed(worth, target_bytes) if len(group) > 1]
+    return chosen
+
+
+def _worth_merging(files: list[Live], min_files: int) -> list[Live]:
+    """Leave out the files that are larger than all smaller ones together.
+
+    Else a file that has grown to half the target would be written anew for every few tiny ones; this way a row is
+    rewritten about as often as its file can double.
+    """
+    ranked = sorted(files, key=lambda file: file.size)
+    total = sum(file.size for file in ranked)
+    while len(ranked) >= max(2, min_files):
+        if ranked[-1].size <= total - ranked[-1].size:
+            largest = ranked[-1].size
+            return [file for file in files if file.size <= largest]
+        total -= ranked.pop().size
+    return []
+
+
+def _packed(files: list[Live], target_bytes: int) -> Iterator[list[Live]]:
+    group: list[Live] = []
+    size = 0
+    for file in files:
+        group.append(file)
+        size += file.size
+        if size >= target_bytes:
+            yield group
+            group, size = [], 0
+    yield group

@@ -1,0 +1,247 @@
+"""A Delta table on a local disk and its transactions, each a compare-and-swap on the table's version.
+
+Whoever comes second looks at the table anew. The library's own conflict rules are not relied upon: they let a
+transaction remove a file that a compaction has just replaced, and the removed rows would be back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+
+from daemon.datafile import DATE, sync
+from daemon.errors import StoreError
+from daemon.model import DataFile
+from daemon.stores.rewriting import Live
+
+#: What another writer may have made of a table without our rewriting of its files going wrong. Deletion vectors and
+#: renamed columns, say, are not among it.
+FEATURES = frozenset({"timestampNtz"})
+#: Statistics of every column that has some are read, not of the first 32 only: `_drop` comes after the contract's.
+CONFIGURATION = {"delta.dataSkippingNumIndexedCols": "-1"}
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """The number of a batch under the name of the one who counts: Delta's application transaction."""
+
+    app: str
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What one transaction does to the files of a table."""
+
+    added: tuple[DataFile, ...] = ()
+    removed: tuple[Live, ...] = ()
+    #: Whether the rows change, or only the files that hold them.
+    rows: bool = True
+
+
+class Table:
+    """A table as of its newest version when it was last looked at. Not thread-safe."""
+
+    def __init__(self, root: Path, table: DeltaTable) -> None:
+        self._root = root
+        self._table = table
+
+    @classmethod
+    def open(cls, root: Path, options: dict[str, str]) -> Self | None:
+        """Open the table at `root`; None where there is none yet."""
+        if not has_log(root):
+            return None
+        return cls(root, DeltaTable(str(root), storage_options=options))
+
+    def refresh(self) -> None:
+        """Look at the newest version."""
+        self._table.update_incremental()
+
+    def still_there(self) -> bool:
+        """Tell whether nobody has removed the table under us: a commit would make half a table then."""
+        return _entry(self._root, self._table.version()).exists()
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The table's columns, `date` among them."""
+        return pa.schema(self._table.schema().to_arrow())  # type: ignore[arg-type]  # the stubs lack the capsule protocol
+
+    def batch(self, app: str) -> int:
+        """Return the number of the newest batch that `app` has committed; 0 for none."""
+        return self._table.transaction_version(app) or 0
+
+    def live(self) -> list[Live]:
+        """Return the table's files."""
+        actions = pa.table(self._table.get_add_actions(flatten=True))
+        bounds = (actions[name] if name in actions.column_names else None for name in ("min._drop", "max._drop"))
+        low, high = (pa.nulls(len(actions)) if column is None else column for column in bounds)
+        columns = (column.to_pylist() for column in (actions["path"], actions["size_bytes"], low, high))
+        return [Live(path=p, size=s, low=lo, high=hi) for p, s, lo, hi in zip(*columns, strict=True)]
+
+    def known(self) -> set[str]:
+        """Return the paths of the table's files, and of those that readers of older versions may still need."""
+        # A dry run: it lists what has been taken out of the table, and deletes nothing.
+        removed = self._table.vacuum(retention_hours=0, dry_run=True, enforce_retention_duration=False)
+        return {file.path for file in self.live()}.union(path.removeprefix(f"{self._root}/") for path in removed)
+
+    def widen(self, columns: Sequence[pa.Field[Any]]) -> bool:
+        """Add columns to the table; False when another change came first."""
+        fields = Schema.from_arrow(pa.schema(columns)).fields
+        return self._swap(lambda: self._table.alter.add_columns(fields, commit_properties=_properties(None)))
+
+    def change(self, change: Change, mark: Mark | None) -> bool:
+        """Commit the change, under the batch's number if it has one; False when another change came first.
+
+        Raises:
+            StoreError: a staged file is not there as it was described, or another writer uses unknown features.
+        """
+        self._refuse_unknown_features()
+        actions: list[AddAction | RemoveAction] = [*adding(self._root, change), *_removing(change)]
+        schema = self._table.schema()
+        return self._swap(
+            lambda: self._table.create_write_transaction(
+                actions, "append", schema, [DATE], commit_properties=_properties(mark)
+            )
+        )
+
+    def read(self, day: str | None) -> pa.Table:
+        """Read a day, or all."""
+        chosen = None if day is None else ds.field(DATE) == date.fromisoformat(day)
+        return self._table.to_pyarrow_dataset().to_table(filter=chosen)
+
+    def _swap(self, commit: Callable[[], None]) -> bool:
+        before = self._table.version()
+        try:
+            commit()
+        except (DeltaError, OSError):
+            self.refresh()
+            if self._table.version() == before:
+                raise
+            # Another change came first, or ours is in and a checkpoint after it failed. To look again tells.
+            return False
+        self.refresh()
+        sync_log(self._root, before + 1)
+        return True
+
+    def _refuse_unknown_features(self) -> None:
+        unknown = set(self._table.protocol().reader_features or ()) - FEATURES
+        if unknown:
+            raise StoreError(
+                f"{self._root}: another writer has turned on {', '.join(sorted(unknown))}, which blobdrop cannot keep "
+                "right. Turn it off there, or give the feed another name, which starts a new table."
+            )
+
+
+def has_log(root: Path) -> bool:
+    """Tell whether there is a table: a log with at least one entry.
+
+    Raises:
+        OSError: it cannot be told; a folder that may not be read is not an absent one.
+    """
+    try:
+        return any(entry.suffix in (".json", ".parquet") for entry in (root / "_delta_log").iterdir())
+    except FileNotFoundError:
+        return False
+
+
+def create(root: Path, options: dict[str, str], schema: pa.Schema, files: Sequence[DataFile], mark: Mark) -> bool:
+    """Create a table with its first batch, in one transaction; False when another one came first."""
+    adds = adding(root, Change(added=tuple(files)))
+    try:
+        create_table_with_add_actions(
+            str(root),
+            Schema.from_arrow(schema),
+            adds,
+            mode="error",
+            partition_by=[DATE],
+            configuration=CONFIGURATION,
+            storage_options=options,
+            commit_properties=_properties(mark),
+        )
+    except (DeltaError, OSError):
+        if not has_log(root):
+            raise
+        return False
+    sync_log(root, 0)
+    for folder in (root, root.parent):
+        sync(folder)
+    return True
+
+
+def _properties(mark: Mark | None) -> CommitProperties:
+    """Without retries a commit fails as soon as there is a newer version than the one that was looked at."""
+    transactions = [Transaction(mark.app, mark.number)] if mark else None
+    return CommitProperties(max_commit_retries=0, app_transactions=transactions)
+
+
+def adding(root: Path, change: Change) -> list[AddAction]:
+    """Return the actions that add the change's files, after a look at each of them."""
+    return [_adding(root, file, change.rows) for file in change.added]
+
+
+def _adding(root: Path, file: DataFile, rows: bool) -> AddAction:
+    try:
+        found = (root / file.path).stat()
+    except FileNotFoundError:
+        raise StoreError(f"{root / file.path}: this staged file is gone; its drops have to be worked again") from None
+    if found.st_size != file.size:
+        raise StoreError(
+            f"{root / file.path}: this staged file has {found.st_size} bytes, expected {file.size}; "
+            "its drops have to be worked again"
+        )
+    written = int(found.st_mtime * 1000)
+    return AddAction(file.path, file.size, {DATE: file.date}, written, data_change=rows, stats=file.stats)
+
+
+def _removing(change: Change) -> list[RemoveAction]:
+    """Return the actions that take files out of the table. They stay on the disk for readers of older versions."""
+    now = int(time.time() * 1000)
+    return [RemoveAction(file.path, change.rows, now, file.size, {DATE: file.day}) for file in change.removed]
+
+
+def sync_log(root: Path, version: int) -> None:
+    """Push the log's entry of a version to the disk, with the checkpoint that may have come of it.
+
+    The library does not, and the source is settled on the strength of this commit.
+    """
+    log = root / "_delta_log"
+    written = [_entry(root, version), *log.glob(f"{version:020}.checkpoint*.parquet")]
+    if len(written) > 1:
+        written.append(log / "_last_checkpoint")
+    for path in (*written, log):
+        sync(path)
+
+
+def _entry(root: Path, version: int) -> Path:
+    return root / "_delta_log" / f"{version:020}.json"
+
+
+@contextlib.contextmanager
+def explained(root: Path) -> Iterator[None]:
+    """Turn what deltalake, Arrow and the operating system say of a table into a StoreError."""
+    try:
+        yield
+    except TableNotFoundError as error:
+        raise StoreError(f"{root}: there is no readable table: {_said(error)}") from error
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise StoreError(f"{root}: the table cannot be read or written: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """Return the library's message on one line, without its colours and the stack of its machine code."""
+    message = _COLOUR.sub("", str(error)).partition("\n   0:")[0]
+    return " ".join(message.replace("\u21b3", "").split())

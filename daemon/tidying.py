@@ -1,0 +1,66 @@
+"""What the loop does when there is nothing else to do: small data files become large ones, one feed at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from structlog.typing import FilteringBoundLogger
+
+from daemon.errors import BlobdropError
+from daemon.stores import Store
+from daemon.workers import Workers
+
+
+class Tidying:
+    """Compacts tables that have changed since they were last looked at, in a worker, without stopping ingestion."""
+
+    def __init__(
+        self,
+        store: Store,
+        workers: Workers,
+        feeds: Sequence[str],
+        *,
+        target_bytes: int,
+        min_files: int,
+        log: FilteringBoundLogger,
+    ) -> None:
+        """Know of no table yet; `min_files` 0 turns it off."""
+        self._store, self._workers, self._feeds, self._log = store, workers, feeds, log
+        self._target_bytes, self._min_files = target_bytes, min_files
+        self._tidied: dict[str, int] = {}
+        self._running: tuple[str, Future[int]] | None = None
+
+    def turn(self) -> None:
+        """Take the result of a compaction that has ended, or begin one where a table has grown enough."""
+        if not self._min_files:
+            return
+        if self._running is not None:
+            if self._running[1].done():
+                self._end(*self._running)
+                self._running = None
+            return
+        for feed in self._feeds:
+            if self._store.exists(feed) and self._has_grown(feed):
+                future = self._workers.compact(
+                    self._store, feed, target_bytes=self._target_bytes, min_files=self._min_files
+                )
+                self._running = (feed, future)
+                return
+
+    def _has_grown(self, feed: str) -> bool:
+        """Tell whether enough batches have come since the last look for a day to have that many new files."""
+        newest = self._store.last_batch(feed)
+        if newest - self._tidied.get(feed, 0) < self._min_files:
+            return False
+        self._tidied[feed] = newest
+        return True
+
+    def _end(self, feed: str, future: Future[int]) -> None:
+        try:
+            files = self._workers.result(future)
+        except BlobdropError as error:
+            self._log.warning("table.not_compacted", feed=feed, reason=str(error))
+            return
+        if files:
+            self._log.info("table.compacted", feed=feed, files=files)

@@ -1,0 +1,131 @@
+"""Runs units in worker processes that can be killed, with limits on memory and time: the executor seam.
+
+Workers are forked from a warm parent, which has imported what is slow to import and has started no thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import multiprocessing
+import resource
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future
+from multiprocessing import forkserver
+from typing import TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from daemon.errors import BlobdropError, WorkerError
+from daemon.model import ContractSummary, Feed, Prepared, Setup, Unit
+from daemon.stores import Store
+
+T = TypeVar("T")
+
+#: The module that does the work. It imports pandas, pandera and pyarrow, which the daemon's own process never needs:
+#: only the warm parent and its workers pay for it, once.
+WORK = "daemon.prepare"
+#: `prctl`'s option for the signal that a process gets when its parent dies (linux/prctl.h).
+PR_SET_PDEATHSIG = 1
+
+
+class Workers:
+    """A pool of worker processes."""
+
+    def __init__(self, *, processes: int, memory_mb: int, timeout_seconds: float) -> None:
+        """Start nothing yet.
+
+        Args:
+            processes: how many units are worked at once.
+            memory_mb: of one worker's own data, in megabytes; an allocation beyond it fails.
+            timeout_seconds: of one unit; beyond it the worker is killed.
+        """
+        self.processes = processes
+        self._memory_bytes = memory_mb * 1024**2
+        self._timeout_seconds = timeout_seconds
+        self._pool: ProcessPool | None = None
+
+    def warm(self) -> None:
+        """Start the warm parent, so that it imports while the caller does something else."""
+        multiprocessing.set_forkserver_preload([WORK])
+        forkserver.ensure_running()
+
+    def submit(self, unit: Unit, feed: Feed, setup: Setup) -> Future[Prepared]:
+        """Have a unit worked; `result` says what came of it."""
+        return self._schedule(_prepare, unit, feed, setup)
+
+    def describe(self, feed: Feed) -> Future[ContractSummary]:
+        """Have a feed's contract loaded where it will be used."""
+        return self._schedule(_describe, feed)
+
+    def compact(self, store: Store, feed: str, *, target_bytes: int, min_files: int) -> Future[int]:
+        """Have small data files of a feed's table rewritten into large ones."""
+        return self._schedule(_compact, store, feed, target_bytes, min_files)
+
+    def result(self, future: Future[T]) -> T:
+        """Return what a finished future holds.
+
+        Raises:
+            BlobdropError: what the work itself raised.
+            WorkerError: the worker was lost, or raised what it should not.
+        """
+        try:
+            return future.result()
+        except BlobdropError:
+            raise
+        except TimeoutError as error:
+            raise WorkerError(f"it took longer than workers.timeout_seconds = {self._timeout_seconds:g}") from error
+        except ProcessExpired as error:
+            raise WorkerError(_expired(error)) from error
+        except MemoryError as error:
+            limit = self._memory_bytes // 1024**2
+            raise WorkerError(f"it needs more memory than workers.memory_mb = {limit}") from error
+        except Exception as error:
+            raise WorkerError(f"the worker raised {type(error).__name__}: {error}") from error
+
+    def stop(self) -> None:
+        """Kill every worker at once and wait until they are gone."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool.join()
+            self._pool = None
+
+    def _schedule(self, work: Callable[..., T], *arguments: object) -> Future[T]:
+        if self._pool is None:
+            self.warm()
+            self._pool = ProcessPool(
+                max_workers=self.processes,
+                initializer=_begin,
+                initargs=(self._memory_bytes,),
+                context=multiprocessing.get_context("forkserver"),
+            )
+        future: Future[T] = self._pool.schedule(work, args=arguments, timeout=self._timeout_seconds)
+        return future
+
+
+def _expired(error: ProcessExpired) -> str:
+    if error.exitcode < 0:
+        return f"the worker was killed by {signal.Signals(-error.exitcode).name}, perhaps for want of memory"
+    return f"the worker ended by itself with exit code {error.exitcode}"
+
+
+def _begin(memory_bytes: int) -> None:
+    """Make a fresh worker die with its parent, and fail before it takes the machine's memory."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _prepare(unit: Unit, feed: Feed, setup: Setup) -> Prepared:
+    prepared: Prepared = importlib.import_module(WORK).prepare(unit, feed, setup)
+    return prepared
+
+
+def _describe(feed: Feed) -> ContractSummary:
+    summary: ContractSummary = importlib.import_module(WORK).describe(feed)
+    return summary
+
+
+def _compact(store: Store, feed: str, target_bytes: int, min_files: int) -> int:
+    return store.compact(feed, target_bytes=target_bytes, min_files=min_files)

@@ -1,0 +1,110 @@
+"""The hold: one daemon at a time, freed however its holder ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from daemon.errors import LedgerBusyError, LedgerError
+from daemon.ledger.hold import held
+
+if TYPE_CHECKING:
+    from tests.unit.daemon.ledger.conftest import World
+
+ROOT = Path(__file__).parents[4]
+
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from daemon.ledger.hold import held
+with held(Path(sys.argv[1]), 1772366400.0):
+    child = os.fork() if "fork" in sys.argv else 1
+    if child:
+        print(child, flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def holder(path: Path, *how: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Give a process that holds the ledger, and the pid of the child it has forked."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path), *how], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        try:
+            yield process, child
+        finally:
+            process.kill()
+
+
+def test_a_second_daemon_is_told_who_holds_the_ledger_and_since_when(world: World) -> None:
+    second = world.ledger.hold(world.now())
+
+    with holder(world.path) as (process, _), pytest.raises(LedgerBusyError) as caught, second:
+        pass
+
+    assert f"process {process.pid}, running since 2026-03-01 12:00:00+00:00, holds this ledger" in str(caught.value)
+    assert "Stop it first" in str(caught.value)
+
+
+def test_a_holder_that_is_killed_frees_the_ledger(world: World) -> None:
+    with holder(world.path) as (process, _):
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+
+        with world.ledger.hold(world.now()):
+            pass
+
+
+def test_a_worker_that_outlives_a_killed_daemon_does_not_keep_the_hold(world: World) -> None:
+    with holder(world.path, "fork") as (process, child):
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        try:
+            os.kill(child, 0)
+            with world.ledger.hold(world.now()):
+                pass
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_the_hold_ends_with_its_block_also_by_an_error(world: World) -> None:
+    with pytest.raises(ZeroDivisionError), world.ledger.hold(world.now()):
+        raise ZeroDivisionError
+
+    with world.ledger.hold(world.now()):
+        pass
+
+
+def test_the_same_process_cannot_hold_it_twice(world: World) -> None:
+    first, second = world.ledger.hold(world.now()), world.ledger.hold(world.now())
+
+    with first, pytest.raises(LedgerBusyError, match=f"process {os.getpid()}"), second:
+        pass
+
+
+def test_a_holder_that_has_not_written_its_name_yet_is_another_process(world: World) -> None:
+    lock = world.path.with_name("ledger.db.lock")
+    with world.ledger.hold(world.now()):
+        lock.write_text("nonsense")
+
+        with pytest.raises(LedgerBusyError, match="another process holds this ledger"), world.ledger.hold(world.now()):
+            pass
+
+
+def test_a_lock_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(LedgerError, match=r"none/ledger\.db\.lock cannot be opened"),
+        held(tmp_path / "none/ledger.db", 1.0),
+    ):
+        pass

@@ -1,0 +1,339 @@
+"""One file from its bytes to its verdict, on its own: what `check_file` does, and what the daemon does to each drop."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from validators.checking import Checked, DropHit, WholeDrop
+from validators.contract import Contract, Match, load_contract
+from validators.errors import FileProblem
+from validators.judging import (
+    Forced,
+    Judged,
+    Judgement,
+    Policy,
+    contract_names,
+    forced_hits,
+    judge_rows,
+    told,
+    unchecked,
+)
+from validators.model import Chunk, Dialect, Limits, Problem, Verdict
+from validators.pipelined import pipelined
+from validators.readers import Reader, open_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One chunk of a file beside the columns that it shares with the contract, under the contract's names."""
+
+    chunk: Chunk
+    source: pa.Table
+    #: None where the file is rejected as a whole, so that its rows cannot be judged.
+    match: Match | None
+
+    def judge(self, zone: str) -> Judged:
+        """Check this chunk's rows by the rules that look at one row at a time."""
+        if self.match is None:
+            return unchecked(pa.table({"_": pa.nulls(len(self.chunk.rows))}))
+        return judge_rows(self.match, self.source, zone)
+
+
+class Sink(Protocol):
+    """Where judged rows go. `check_file` has one that keeps nothing."""
+
+    def batch(self, part: Part, judged: Judged, problems: pa.Array) -> None:
+        """Take one batch: `judged.rejected` tells the rows, `problems` has words for each rejected one, in order.
+
+        The part's malformed records are rejected too; they have words of their own.
+        """
+
+    def restart(self) -> None:
+        """Forget every batch so far: the file is read again from its start."""
+
+
+class Nowhere:
+    """A sink that keeps nothing."""
+
+    def batch(self, part: Part, judged: Judged, problems: pa.Array) -> None:
+        """Drop the batch."""
+
+    def restart(self) -> None:
+        """Forget nothing, for there is nothing."""
+
+
+class FileJudging:
+    """One reading of one file: resolves its columns, counts what its batches bring, and says what it comes to."""
+
+    def __init__(
+        self, reader: Reader, contract: Contract, policy: Policy, limits: Limits, forced: Forced | None = None
+    ) -> None:
+        """Start a reading; `forced` is what an earlier reading of the same file has shown."""
+        self._reader = reader
+        self._contract = contract
+        self._policy = policy
+        self._limits = limits
+        self._forced = forced or Forced()
+        self._names: dict[str, None] = {}
+        self._match: Match | None = None
+        self._whole = WholeDrop(contract, limits.max_whole_drop_bytes) if contract.has_whole_drop_rules else None
+        self._ignored: dict[str, None] = {}
+        self._accepted = 0
+        self.judgement = Judgement(contract, policy)
+
+    def parts(self) -> Iterator[Part]:
+        """Yield the file's chunks with their columns resolved; a broken file ends them and is noted."""
+        try:
+            names = self._resolve_header()
+            for chunk in self._reader.chunks(names):
+                yield self._part(chunk)
+        except FileProblem as problem:
+            self.judgement.broken(problem)
+
+    def take(self, part: Part, judged: Judged) -> tuple[Judged, pa.Array]:
+        """Count a judged part; return it with what is forced upon it, and the words for its rejected rows."""
+        judgement = self.judgement
+        judgement.malformed(part.chunk.malformed)
+        forced = forced_hits(self._forced, part.chunk.rows)
+        rejected = judged.rejected.copy()
+        for hit in forced:
+            rejected |= hit.failed
+        final = replace(judged, rejected=rejected)
+        judgement.rows(final, part.chunk, part.source, forced)
+        if self._whole is not None and part.match is not None and not self._forced:
+            self._whole.add(Checked(typed=judged.typed, hits=judged.hits, unknown=judged.unknown), part.chunk.rows)
+        if part.match is None:
+            return final, pa.array([self.judgement.rejected_because] * len(rejected), pa.string())
+        if self._forced.everything:
+            final = replace(final, rejected=np.ones(len(rejected), np.bool_))
+        self._accepted += len(rejected) - int(np.count_nonzero(final.rejected))
+        return final, told(final, forced)
+
+    def finish(self) -> Forced:
+        """Return what another reading has to heed; nothing, in the common case, where this one stands."""
+        if self._reader.header() is None and self._names:
+            self.judgement.whole(p for p in self._contract.match(list(self._names)).problems if p.whole_file)
+        hits = self._forced.hits or self._whole_drop_hits()
+        everything = bool(self.judgement.rejected_because)
+        if everything and self._accepted == 0:
+            return Forced()
+        if hits == self._forced.hits and everything == self._forced.everything:
+            return Forced()
+        return Forced(hits=hits, everything=everything)
+
+    def again(self, forced: Forced) -> FileJudging:
+        """Return another reading of the same parts, for a file that is small enough to have been kept in memory."""
+        other = FileJudging(self._reader, self._contract, self._policy, self._limits, forced)
+        other._names, other._match, other._ignored = self._names, self._match, self._ignored
+        other.judgement.whole(self.judgement.whole_problems)
+        return other
+
+    def verdict(self) -> Verdict:
+        """Return the verdict of this reading."""
+        return self.judgement.verdict(ignored=tuple(self._ignored), notes=self._reader.notes)
+
+    def _resolve_header(self) -> Collection[str] | None:
+        header = self._reader.header()
+        if header is None:
+            return None
+        self._match = self._contract.match(header)
+        self._ignored = dict.fromkeys(self._match.ignored)
+        self.judgement.whole(self._match.problems)
+        if self.judgement.broken_as_a_whole:
+            return None if self._reader.typed else ()
+        return None if self._reader.typed else tuple(self._match.names)
+
+    def _part(self, chunk: Chunk) -> Part:
+        match = self._match if self._reader.header() is not None else self._match_records(chunk)
+        if match is None or self.judgement.broken_as_a_whole:
+            return Part(chunk=chunk, source=pa.table({}), match=None)
+        return Part(chunk=chunk, source=contract_names(match, chunk), match=match)
+
+    def _match_records(self, chunk: Chunk) -> Match:
+        """Resolve the names of records that name their own; what no record has is known only at the end."""
+        names = chunk.table.column_names
+        self._names.update(dict.fromkeys(names))
+        match = self._contract.match(names, final=False)
+        self._ignored.update(dict.fromkeys(match.ignored))
+        self.judgement.whole(match.problems)
+        return match
+
+    def _whole_drop_hits(self) -> tuple[DropHit, ...]:
+        """Return what cross-row rules say of rows, and note what they say of the file."""
+        if self._whole is None or self.judgement.broken_as_a_whole:
+            return ()
+        hits = self._whole.finish()
+        whole = [hit for hit in hits if hit.whole_file]
+        self.judgement.whole(
+            Problem(rule=hit.rule, column=hit.column, count=1, expected=hit.expected, hint=hit.hint, whole_file=True)
+            for hit in whole
+        )
+        return tuple(hit for hit in hits if not hit.whole_file)
+
+
+def judge(reader: Reader, contract: Contract, policy: Policy, limits: Limits, sink: Sink) -> Verdict:
+    """Read a file and judge it, batch by batch: memory does not grow with the file.
+
+    Where rules over the whole file, its budget, or a break in its middle reject rows that have gone to the sink
+    already, the sink is restarted and the file is read a second time with that known.
+    """
+    first = _reading(FileJudging(reader, contract, policy, limits), policy, sink)
+    forced = first.finish()
+    while forced:
+        sink.restart()
+        first = _reading(FileJudging(reader, contract, policy, limits, forced), policy, sink)
+        forced = first.finish()
+    return first.verdict()
+
+
+def _reading(judging: FileJudging, policy: Policy, sink: Sink) -> FileJudging:
+    with closing(pipelined(judging.parts())) as parts:
+        for part in parts:
+            try:
+                judged, problems = judging.take(part, part.judge(policy.zone))
+            except FileProblem as problem:
+                judging.judgement.broken(problem)
+                judged, problems = judging.take(replace(part, match=None), unchecked_part(part))
+            sink.batch(part, judged, problems)
+    return judging
+
+
+def unchecked_part(part: Part) -> Judged:
+    """Return the part's rows as ones that cannot be judged."""
+    return replace(part, match=None).judge("")
+
+
+def check_file(
+    path: str | Path,
+    contract: str | Contract | Any,
+    *,
+    options: Mapping[str, Any] | None = None,
+    dialect: Dialect | None = None,
+    limits: Limits | None = None,
+    policy: Policy | None = None,
+) -> Verdict:
+    """Judge a file as the daemon would, and change nothing.
+
+    Args:
+        path: a CSV, TSV, NDJSON, JSON, Parquet or Excel file; text may be compressed.
+        contract: a contract, a pandera schema or model, or a reference to one, such as
+            `validators.metrics:precomputed_metrics`.
+        options: what the contract's function takes, where it is a function.
+        dialect: how a delimited file is written; comma, double quotes, a header and UTF-8 by default.
+        limits: what the file may ask of the machine.
+        policy: the zone of the days and the budget of rejected rows.
+
+    Returns:
+        The verdict: exact counts, and for each broken rule its first samples.
+
+    Raises:
+        ContractError: the contract cannot be loaded or honoured.
+        OSError: the file cannot be opened.
+    """
+    loaded = contract if isinstance(contract, Contract) else load_contract(contract, options=options or {})
+    limits, policy = limits or Limits(), policy or Policy()
+    path = Path(path)
+    try:
+        reader = open_file(path, name=path.name, dialect=dialect or Dialect(), limits=limits)
+    except FileProblem as problem:
+        return refused(problem, loaded, policy)
+    with closing(reader):
+        return judge(reader, loaded, policy, limits, Nowhere())
+
+
+def refused(problem: FileProblem, contract: Contract, policy: Policy) -> Verdict:
+    """Return the verdict on a file that cannot even be opened as one of ours."""
+    judgement = Judgement(contract, policy)
+    judgement.broken(problem)
+    return judgement.verdict()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedFrame:
+    """A frame after checking: its good rows with exact types, the others as they came, and the verdict."""
+
+    good: pd.DataFrame
+    rejected: pd.DataFrame
+    verdict: Verdict
+
+
+class _Frames:
+    """A sink that keeps the typed good rows and the numbers of the rejected ones."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def batch(self, part: Part, judged: Judged, problems: pa.Array) -> None:  # noqa: ARG002 - words are for files
+        self.good.append(judged.typed.filter(pa.array(~judged.rejected)))
+        self.rejected.append(part.chunk.rows[judged.rejected] - 1)
+
+    def restart(self) -> None:
+        self.good: list[pa.Table] = []
+        self.rejected: list[Any] = []
+
+
+class _FrameReader:
+    """A frame in memory, read like a typed file."""
+
+    typed = True
+    returned = False
+
+    def __init__(self, frame: pd.DataFrame, limits: Limits) -> None:
+        self.notes: tuple[str, ...] = ()
+        self.dialect = Dialect()
+        self._table = pa.Table.from_pandas(frame, preserve_index=False)
+        self._limits = limits
+
+    def header(self) -> tuple[str, ...] | None:
+        return tuple(self._table.column_names)
+
+    def chunks(self, names: Collection[str] | None = None) -> Iterator[Chunk]:
+        table = self._table if names is None else self._table.select(list(names))
+        for start in range(0, table.num_rows, self._limits.batch_rows):
+            piece = table.slice(start, self._limits.batch_rows)
+            rows = np.arange(start + 1, start + 1 + piece.num_rows, dtype=np.int64)
+            yield Chunk(table=piece, rows=rows, lines=np.zeros(len(rows), np.int64))
+
+    def close(self) -> None:
+        pass
+
+
+def check_frame(
+    frame: pd.DataFrame,
+    contract: str | Contract | Any,
+    *,
+    options: Mapping[str, Any] | None = None,
+    limits: Limits | None = None,
+    policy: Policy | None = None,
+) -> CheckedFrame:
+    """Judge a pandas frame as the rows of a file would be, and return good and rejected rows apart.
+
+    Args:
+        frame: any columns; text is cast as strictly as a file's.
+        contract: as for `check_file`.
+        options: as for `check_file`.
+        limits: as for `check_file`.
+        policy: as for `check_file`.
+
+    Raises:
+        ContractError: the contract cannot be loaded or honoured.
+    """
+    loaded = contract if isinstance(contract, Contract) else load_contract(contract, options=options or {})
+    limits, sink = limits or Limits(), _Frames()
+    reader = _FrameReader(frame, limits)
+    verdict = judge(reader, loaded, policy or Policy(), limits, sink)
+    positions = np.concatenate([*sink.rejected, np.empty(0, np.int64)])
+    good = [table for table in sink.good if table.num_rows]
+    return CheckedFrame(
+        good=pa.concat_tables(good, promote_options="default").to_pandas() if good else frame.iloc[:0],
+        rejected=frame.iloc[positions],
+        verdict=verdict,
+    )

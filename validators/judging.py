@@ -1,0 +1,314 @@
+"""Batches of records -> rows accepted and rejected, and the running tally of a file's problems.
+
+Knows nothing of files and tables: `files.py` feeds it one file, the daemon's `prepare.py` many small ones at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from validators.casting import to_text
+from validators.checking import DropHit, check_rows
+from validators.contract import Contract, Match
+from validators.errors import FileProblem
+from validators.model import SAMPLES_PER_RULE, Chunk, Hit, Malformed, Mask, Numbers, Problem, Rows, Sample, Verdict
+from validators.sentences import sentence
+from validators.suggest import suggest
+
+#: Characters of a cell that a sample shows.
+SAMPLE_CHARACTERS = 200
+
+MALFORMED_HINTS = {
+    "field_count": "check for a missing or extra delimiter, and for text that needs quotes",
+    "quote": 'put quotes around the whole cell and double those inside it: "say ""hi"""',
+    "encoding": "save the file as UTF-8, or have the feed's encoding set to the file's",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What a feed wants of a verdict beyond its contract."""
+
+    #: The zone in which rows have their day.
+    zone: str = "Etc/GMT+8"
+    #: Above this share of rejected rows the whole file is rejected.
+    max_rejected_ratio: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forced:
+    """What a first reading of a file has shown that a second one has to heed."""
+
+    hits: tuple[DropHit, ...] = ()
+    #: Reject every row: the file is over its budget or has a problem as a whole.
+    everything: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether anything is forced."""
+        return self.everything or bool(self.hits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A batch after checking: typed rows, their days, and which of them are rejected for what."""
+
+    typed: pa.Table
+    #: The rows' days (date32), null where a row has none; None where the contract has no time column.
+    days: pa.Array | None
+    hits: tuple[Hit, ...]
+    rejected: Mask
+    unknown: dict[str, Mask]
+
+    def part(self, start: int, length: int) -> Judged:
+        """Return the rows of one of the files that were judged together."""
+        if start == 0 and length == len(self.rejected):
+            return self
+        rows = slice(start, start + length)
+        hits = (Hit(**{**vars(hit), "failed": hit.failed[rows]}) for hit in self.hits)
+        return Judged(
+            typed=self.typed.slice(start, length),
+            days=None if self.days is None else self.days.slice(start, length),
+            hits=tuple(hit for hit in hits if hit.failed.any()),
+            rejected=self.rejected[rows],
+            unknown={name: mask[rows] for name, mask in self.unknown.items() if mask[rows].any()},
+        )
+
+
+def judge_rows(match: Match, table: pa.Table, zone: str) -> Judged:
+    """Check rows by the rules that look at one row at a time.
+
+    Args:
+        match: the file's columns resolved against the contract.
+        table: the columns that `match` names, under the contract's names.
+        zone: the feed's zone, for the rows' days.
+    """
+    checked = check_rows(match, table)
+    days = match.contract.days(checked.typed, zone)
+    hits = list(checked.hits)
+    if days is not None and days.null_count:
+        hits.extend(_dayless(match.contract, days, hits))
+    rejected = np.zeros(table.num_rows, dtype=np.bool_)
+    for hit in hits:
+        rejected |= hit.failed
+    return Judged(typed=checked.typed, days=days, hits=tuple(hits), rejected=rejected, unknown=dict(checked.unknown))
+
+
+def unchecked(table: pa.Table) -> Judged:
+    """Return rows that cannot be judged, because their file is rejected as a whole."""
+    return Judged(typed=table, days=None, hits=(), rejected=np.ones(table.num_rows, np.bool_), unknown={})
+
+
+def _dayless(contract: Contract, days: pa.Array, hits: Sequence[Hit]) -> Iterator[Hit]:
+    """Yield the rows that no rule rejects and that have no day: they could not be put anywhere."""
+    without = pc.is_null(days).to_numpy(zero_copy_only=False)
+    for hit in hits:
+        without &= ~hit.failed
+    if without.any():
+        yield Hit(
+            rule="no_day",
+            column=contract.time_column,
+            expected="a date or a time, which gives the row its day",
+            failed=without,
+        )
+
+
+def contract_names(match: Match, chunk: Chunk) -> pa.Table:
+    """Return the chunk's known columns under the contract's names."""
+    known = [name for name in chunk.table.column_names if name in match.names]
+    return chunk.table.select(known).rename_columns([match.names[name] for name in known])
+
+
+def told(judged: Judged, forced: Sequence[Hit] = ()) -> pa.Array:
+    """Return, for each rejected row in order, its problems in words, joined by `; ` (string, empty for none)."""
+    positions = np.flatnonzero(judged.rejected)
+    words = []
+    for hit in (*judged.hits, *forced):
+        failed = hit.failed[positions]
+        if failed.any():
+            words.append(pc.if_else(pa.array(failed), pa.scalar(_told_hit(hit)), pa.scalar(None, pa.string())))
+    if not words:
+        return pa.array([""] * len(positions), pa.string())
+    return pc.binary_join_element_wise(*words, "; ", null_handling="skip")
+
+
+def _told_hit(hit: Hit) -> str:
+    where = f"{hit.column}: " if hit.column else ""
+    return f"{where}expected {hit.expected}" if hit.expected else f"{where}{hit.rule}"
+
+
+@dataclass
+class _Tally:
+    """One rule in one column, counted as batches come."""
+
+    expected: str
+    hint: str = ""
+    count: int = 0
+    sample: list[Sample] = field(default_factory=list)
+
+    @property
+    def room(self) -> int:
+        return SAMPLES_PER_RULE - len(self.sample)
+
+
+class Judgement:
+    """What is known of one file while its batches come: counts, samples, and at the end its verdict."""
+
+    def __init__(self, contract: Contract, policy: Policy) -> None:
+        """Start with nothing read."""
+        self._contract = contract
+        self._policy = policy
+        self._tallies: dict[tuple[str, str | None], _Tally] = {}
+        self._whole: list[Problem] = []
+        self.read = 0
+        self.rejected = 0
+
+    def malformed(self, records: Iterable[Malformed]) -> None:
+        """Count records that have no cells."""
+        for record in records:
+            self.read += 1
+            self.rejected += 1
+            tally = self._tally(record.rule, None, record.expected, MALFORMED_HINTS.get(record.rule, ""))
+            tally.count += 1
+            if tally.room > 0:
+                message = sentence(record.row, record.line or None, None, record.found, record.expected)
+                value = record.raw[:SAMPLE_CHARACTERS]
+                tally.sample.append(Sample(row=record.row, line=record.line or None, value=value, message=message))
+
+    def rows(self, judged: Judged, chunk: Chunk, source: pa.Table, forced: Sequence[Hit] = ()) -> None:
+        """Count a batch of this file's rows; `source` has the cells as they came, under the contract's names."""
+        self.read += len(judged.rejected)
+        self.rejected += int(np.count_nonzero(judged.rejected))
+        for hit in (*judged.hits, *forced):
+            positions = np.flatnonzero(hit.failed)
+            if not len(positions):
+                continue
+            tally = self._tally(hit.rule, hit.column, hit.expected, hit.hint)
+            tally.count += len(positions)
+            if tally.room > 0:
+                tally.sample.extend(_samples(hit, positions[: tally.room], chunk, source))
+
+    def whole(self, problems: Iterable[Problem]) -> None:
+        """Note problems of the file as a whole, each once."""
+        for problem in problems:
+            if problem not in self._whole:
+                self._whole.append(problem)
+
+    def broken(self, problem: FileProblem) -> None:
+        """Note why the file cannot be read, or not to its end."""
+        where = Sample(row=None, line=problem.line, value=None, message=str(problem))
+        self.whole(
+            [
+                Problem(
+                    rule=problem.rule,
+                    column=None,
+                    count=1,
+                    expected=str(problem),
+                    sample=(where,) if problem.line else (),
+                    hint=problem.hint,
+                    whole_file=True,
+                )
+            ]
+        )
+
+    @property
+    def whole_problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the file as a whole."""
+        return tuple(self._whole)
+
+    @property
+    def broken_as_a_whole(self) -> bool:
+        """Whether the file has a problem that no row is to blame for."""
+        return bool(self._whole)
+
+    @property
+    def rejected_because(self) -> str:
+        """Why the file is rejected as a whole, in one sentence; empty when its good rows are accepted."""
+        if self._whole:
+            return self._whole[0].expected
+        if not self.over_budget(self.rejected):
+            return ""
+        limit = f"{self._policy.max_rejected_ratio:.0%}"
+        return f"{self.rejected:,} of {self.read:,} rows have problems, more than the {limit} that the feed allows"
+
+    def over_budget(self, rejected: int) -> bool:
+        """Tell whether so many rejected rows are more than the feed allows of those read."""
+        return self.read > 0 and rejected / self.read > self._policy.max_rejected_ratio
+
+    def verdict(self, *, ignored: Sequence[str] = (), notes: Sequence[str] = ()) -> Verdict:
+        """Return the verdict on everything counted so far."""
+        because = self.rejected_because
+        rejected = self.read if because else self.rejected
+        problems = (*self._whole, *(_problem(key, tally) for key, tally in self._ordered()))
+        return Verdict(
+            rows=Rows(read=self.read, accepted=self.read - rejected, rejected=rejected),
+            problems=problems,
+            rejected_because=because,
+            ignored_columns=tuple(ignored),
+            notes=tuple(notes),
+            contract=self._contract.name,
+            digest=self._contract.digest,
+        )
+
+    def _ordered(self) -> list[tuple[tuple[str, str | None], _Tally]]:
+        """Return the tallies, the commonest first; ties by name, so that no order of batches shows."""
+        return sorted(self._tallies.items(), key=lambda item: (-item[1].count, item[0][0], item[0][1] or ""))
+
+    def _tally(self, rule: str, column: str | None, expected: str, hint: str) -> _Tally:
+        return self._tallies.setdefault((rule, column), _Tally(expected, hint))
+
+
+def _problem(key: tuple[str, str | None], tally: _Tally) -> Problem:
+    return Problem(
+        rule=key[0],
+        column=key[1],
+        count=tally.count,
+        expected=tally.expected,
+        sample=tuple(tally.sample),
+        hint=tally.hint,
+    )
+
+
+def _samples(hit: Hit, positions: Numbers, chunk: Chunk, source: pa.Table) -> Iterator[Sample]:
+    shown = [hit.column] if hit.column else list(hit.shows)
+    cells = source.select([name for name in shown if name in source.column_names]).take(pa.array(positions))
+    texts = {name: to_text(cells[name]).to_pylist() for name in cells.column_names}
+    for index, position in enumerate(positions):
+        value = _shown(texts, index, hit.column)
+        row, line = int(chunk.rows[position]), int(chunk.lines[position]) or None
+        hint = suggest(value, hit.allowed) if value is not None and hit.allowed else None
+        hint = f"did you mean '{hint}'?" if hint else ""
+        yield Sample(
+            row=row, line=line, value=value, message=sentence(row, line, hit.column, value, hit.expected, hint)
+        )
+
+
+def _shown(texts: dict[str, list[str | None]], index: int, column: str | None) -> str | None:
+    if column is not None:
+        value = texts[column][index] if column in texts else None
+        return None if value is None else value[:SAMPLE_CHARACTERS]
+    pairs = [f"{name}={values[index] or ''}" for name, values in texts.items()]
+    return ", ".join(pairs)[:SAMPLE_CHARACTERS] if pairs else None
+
+
+def forced_hits(forced: Forced, rows: Numbers) -> tuple[Hit, ...]:
+    """Return what whole-drop rules say of the rows with these record numbers."""
+    found = []
+    for hit in forced.hits:
+        failed = np.isin(rows, hit.rows)
+        if failed.any():
+            found.append(
+                Hit(
+                    rule=hit.rule,
+                    column=hit.column,
+                    expected=hit.expected,
+                    failed=failed,
+                    hint=hit.hint,
+                    allowed=hit.allowed,
+                )
+            )
+    return tuple(found)

@@ -1,0 +1,201 @@
+"""A file's column names resolved against a contract: what is there, what is missing, what was probably meant."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from validators.model import Problem
+from validators.rules import Column, Rule, Scope, listed
+from validators.suggest import suggest
+from validators.texts import Array, to_text
+
+if TYPE_CHECKING:
+    from validators.contract import Contract
+
+#: Marks, in the metadata of a typed table's field, a column that the file does not have.
+ABSENT = {b"blobdrop": b"absent"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """One file's columns, resolved against its contract."""
+
+    contract: Contract
+    #: All columns of the typed table, in its order; regex columns by their real names, absent optional ones too.
+    columns: tuple[Column, ...]
+    #: The file's names -> the contract's. Records that name their own columns may have two names for one.
+    names: Mapping[str, str]
+    #: The file's names that the contract does not know; they are left out.
+    ignored: tuple[str, ...]
+    #: What is wrong with the file as a whole.
+    problems: tuple[Problem, ...]
+    #: Optional columns that the file does not have.
+    absent: frozenset[str]
+    #: The rules on these columns.
+    rules: tuple[Rule, ...]
+    #: Of the typed table.
+    schema: pa.Schema
+    #: Whether each record names its own columns: then one that leaves an optional column out breaks no rule.
+    named_by_record: bool = False
+
+    def renamed(self, table: pa.Table) -> pa.Table:
+        """Return the columns that the contract knows under its own names.
+
+        Where records use two names for one column, a record's own name for it wins over an alias.
+        """
+        found: dict[str, list[Array]] = {}
+        for name in sorted(table.column_names, key=lambda name: self.names.get(name) != name):
+            if name in self.names:
+                found.setdefault(self.names[name], []).append(table[name])
+        return pa.table({name: _first_given(columns) for name, columns in found.items()})
+
+
+def match(contract: Contract, names: Sequence[str], *, final: bool = True) -> Match:
+    """Resolve a file's column names.
+
+    Args:
+        contract: what the file must be.
+        names: in the file's order, as they stand in it.
+        final: whether these are all names that the file has; False for some records of a file in which each record
+            names its own. Only then can a column be missing or unknown.
+    """
+    by_name = {column.name: column for column in contract.columns if not column.pattern}
+    patterns = [(re.compile(column.name), column) for column in contract.columns if column.pattern]
+    resolved: dict[str, str] = {}
+    real: dict[str, list[Column]] = {column.name: [] for _, column in patterns}
+    for name in dict.fromkeys(names):
+        target = contract.aliases.get(name)
+        if name in by_name:
+            resolved[name] = name
+        elif target is not None and (target not in names or not final):
+            resolved[name] = target
+        elif column := next((column for pattern, column in patterns if pattern.match(name)), None):
+            resolved[name] = name
+            real[column.name].append(replace(column, name=name, pattern=False))
+    columns = tuple(each for column in contract.columns for each in (real[column.name] if column.pattern else [column]))
+    absent = frozenset(by_name) - frozenset(resolved.values()) if final else frozenset()
+    ignored = tuple(name for name in dict.fromkeys(names) if name not in resolved)
+    return Match(
+        contract=contract,
+        columns=columns,
+        names=resolved,
+        ignored=ignored,
+        problems=tuple(_problems(contract, names, resolved, ignored)) if final else (),
+        absent=absent,
+        rules=rules_on(contract.rules, [column.name for column in columns if column.name not in absent]),
+        schema=pa.schema(
+            [pa.field(each.name, each.type.arrow, metadata=ABSENT if each.name in absent else None) for each in columns]
+        ),
+        named_by_record=not final,
+    )
+
+
+def columns_on(columns: Sequence[Column], names: Collection[str]) -> dict[str, Column]:
+    """Return the columns with these real names: each as it is declared, or by the first pattern that it matches."""
+    exact = {column.name: column for column in columns if not column.pattern}
+    patterns = [column for column in columns if column.pattern]
+    found = {name: exact.get(name) or next(each for each in patterns if re.match(each.name, name)) for name in names}
+    return {name: replace(column, name=name, pattern=False) for name, column in found.items()}
+
+
+def rules_on(rules: Sequence[Rule], present: Collection[str]) -> tuple[Rule, ...]:
+    """Return the rules that apply to a file with these columns, those on regex columns once for each real name."""
+    return tuple(found for rule in rules for found in _applied(rule, present))
+
+
+def _applied(rule: Rule, present: Collection[str]) -> Iterator[Rule]:
+    if rule.pattern:
+        yield from (rule.on(name) for name in present if re.match(rule.column or "", name))
+    elif rule.column is not None:
+        needed = (rule.column, *(rule.columns or ()))
+        if all(name in present for name in needed):
+            yield rule
+    elif rule.scope is Scope.UNIQUE:
+        columns = tuple(name for name in rule.columns or () if name in present)
+        if columns:
+            yield replace(rule, columns=columns)
+    elif not rule.given or all(name in present for name in rule.columns or ()):
+        yield rule
+
+
+def _first_given(columns: Sequence[Array]) -> Array:
+    """Return for each row the first of its values in several columns."""
+    if len(columns) == 1:
+        return columns[0]
+    if len({column.type for column in columns}) > 1:
+        columns = [pa.chunked_array([to_text(column)], pa.string()) for column in columns]
+    return pc.coalesce(*columns)
+
+
+def _problems(
+    contract: Contract, names: Sequence[str], resolved: Mapping[str, str], ignored: Sequence[str]
+) -> Iterator[Problem]:
+    yield from _duplicates(contract, names, resolved)
+    yield from _missing(contract, names, resolved, ignored)
+    if contract.strict:
+        have = [column.name for column in contract.columns]
+        for name in ignored:
+            meant = suggest(name, have)
+            hint = f"did you mean '{meant}'?" if meant else f"its columns are {listed(have)}"
+            yield _problem("unknown_column", None, f"the contract knows no column '{name}'", hint)
+    if contract.ordered:
+        yield from _misplaced(contract, resolved)
+
+
+def _duplicates(contract: Contract, names: Sequence[str], resolved: Mapping[str, str]) -> Iterator[Problem]:
+    targets = Counter(resolved[name] for name in names if name in resolved)
+    for target, count in targets.items():
+        if count > 1:
+            twice = [name for name in dict.fromkeys(names) if resolved.get(name) == target]
+            said = f"the column '{target}' is there {count} times" + (f", as {listed(twice)}" if len(twice) > 1 else "")
+            yield _problem("duplicate_column", target, said, "leave one of them out, or rename it")
+    if contract.unique_names:
+        for name, count in Counter(name for name in names if name not in resolved).items():
+            if count > 1:
+                yield _problem("duplicate_column", None, f"the column '{name}' is there {count} times", "rename it")
+
+
+def _missing(
+    contract: Contract, names: Sequence[str], resolved: Mapping[str, str], ignored: Sequence[str]
+) -> Iterator[Problem]:
+    have = frozenset(resolved.values())
+    for column in contract.columns:
+        if column.pattern and column.required and not any(re.match(column.name, name) for name in resolved):
+            yield _problem("missing_column", None, f"no column has a name that matches {column.name}", _header(names))
+        elif not column.pattern and column.required and column.name not in have:
+            yield _absent((column.name,), names, ignored)
+    for group in contract.any_of:
+        if not any(name in have for name in group):
+            yield _absent(group, names, ignored)
+
+
+def _absent(wanted: Sequence[str], names: Sequence[str], ignored: Sequence[str]) -> Problem:
+    words = " or ".join(f"'{name}'" for name in wanted)
+    near = next(((name, meant) for name in wanted if (meant := suggest(name, ignored))), None)
+    hint = f"the file has '{near[1]}': did you mean '{near[0]}'?" if near else _header(names)
+    said = f"the column {words} is missing" if len(wanted) == 1 else f"one of the columns {words} is missing"
+    return _problem("missing_column", wanted[0], said, hint)
+
+
+def _header(names: Sequence[str]) -> str:
+    return f"the file's columns are {listed(names)}" if names else "the file names no columns"
+
+
+def _misplaced(contract: Contract, resolved: Mapping[str, str]) -> Iterator[Problem]:
+    order = {column.name: place for place, column in enumerate(contract.columns) if not column.pattern}
+    found = [name for name in resolved.values() if name in order]
+    wanted = sorted(found, key=order.__getitem__)
+    if found != wanted:
+        said = f"the columns must come in the order {listed(wanted)}"
+        yield _problem("column_order", None, said, f"in the file they come as {listed(found)}")
+
+
+def _problem(rule: str, column: str | None, said: str, hint: str) -> Problem:
+    return Problem(rule=rule, column=column, count=1, expected=said, hint=hint, whole_file=True)

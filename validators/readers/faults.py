@@ -1,0 +1,105 @@
+"""What is wrong with a malformed record of delimited text, in words; and its fields, one record at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from validators.model import Malformed
+from validators.readers.opening import UNDECODABLE
+from validators.readers.records import Fault, Grammar
+
+_ESCAPED: Final = re.compile("[\udc00-\udcff]")
+_QUOTING: Final = "a field with {q} in it is quoted as a whole and {q} is doubled: {q}say {q}{q}hi{q}{q}{q}"
+#: Fault -> the rule's name in reports, what was found.
+_WORDS: Final = (
+    ("", ""),
+    ("field_count", ""),
+    ("encoding", ""),
+    ("nul_byte", "a NUL byte"),
+    ("quote", "a {q} in the middle of a field that is not quoted"),
+    ("quote", "text between a closing {q} and the end of the field"),
+    ("quote", "a field that opens with {q} and is not closed"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Describer:
+    """Says what is wrong with records of one file."""
+
+    grammar: Grammar
+    #: The columns' names, for the place of a byte that cannot be decoded.
+    names: Sequence[str]
+    #: The codec that the file is written in.
+    encoding: str
+
+    def malformed(self, raw: bytes, fault: int, fields: int, *, row: int, line: int) -> Malformed:
+        """Describe one record.
+
+        Args:
+            raw: the record without its line end, as `opening.text` gives it.
+            fault: its `Fault`.
+            fields: how many fields were counted, where that is the fault.
+            row: its number in the file.
+            line: the physical line on which it starts.
+        """
+        text = self.decoded(raw)
+        rule, found = _WORDS[fault]
+        if fault == Fault.FIELD_COUNT:
+            found, expected = _fields(fields), _fields(self.grammar.width)
+        elif fault == Fault.ENCODING:
+            found, expected = self._undecodable(text), f"text in {self.encoding}"
+        elif fault == Fault.NUL_BYTE:
+            found, expected = f"{found} at character {text.index(chr(0)) + 1}", "text"
+        else:
+            quote = self.grammar.quote.decode()
+            found, expected = found.format(q=quote), _QUOTING.format(q=quote)
+        shown = _ESCAPED.sub(_shown, text) if not text.isascii() else text
+        return Malformed(row=row, line=line, rule=rule, found=found, expected=expected, raw=shown)
+
+    def decoded(self, raw: bytes) -> str:
+        """Decode a record; a byte that cannot be decoded is the character U+DC00 + byte."""
+        return raw.decode("utf-8", UNDECODABLE if self.encoding == "utf-8" else "surrogatepass")
+
+    def _undecodable(self, text: str) -> str:
+        match = _ESCAPED.search(text)
+        if match is None:
+            return "bytes that cannot be decoded"
+        before = text[: match.start()]
+        unquoted = before.split(self.grammar.quote.decode())[::2] if self.grammar.quote else [before]
+        field = sum(part.count(self.grammar.delimiter.decode()) for part in unquoted)
+        column = f" in column {self.names[field]!r}" if field < len(self.names) else ""
+        return f"byte 0x{ord(match.group()) - 0xDC00:02X}{column}, character {match.start() + 1} of the record"
+
+
+def split(record: str, delimiter: str, quote: str) -> list[str]:
+    """Split one well-formed record into its fields as they are written, quotes and all."""
+    parts = record.split(delimiter)
+    if not quote or quote not in record:
+        return parts
+    fields: list[str] = []
+    is_open = False
+    for part in parts:
+        if is_open:
+            fields[-1] += delimiter + part
+        else:
+            fields.append(part)
+        is_open ^= part.count(quote) % 2 == 1
+    return fields
+
+
+def unquoted(field: str, quote: str) -> str:
+    """Return the value of a field as it is written."""
+    if quote and field.startswith(quote):
+        return field[1:-1].replace(quote * 2, quote)
+    return field
+
+
+def _fields(count: int) -> str:
+    return f"{count} field" if count == 1 else f"{count} fields"
+
+
+def _shown(match: re.Match[str]) -> str:
+    return f"\\x{ord(match.group()) - 0xDC00:02x}"
