@@ -75,9 +75,19 @@ def tables_exist(settings: Settings) -> bool:
     return any(root.glob("*/_delta_log/*.json"))
 
 
-def open_for_reading(settings: Settings) -> Ledger:
-    """Open the ledger for a command that only looks, or leaves a note for the daemon."""
-    return Ledger.open_read(settings.ledger.url)
+def open_for_reading(settings: Settings) -> Ledger | None:
+    """Open the ledger for a command that only looks, or leaves a note for the daemon; None before the first run.
+
+    Raises:
+        LedgerMissingError: there is none, though tables exist.
+        LedgerError: it cannot be read.
+    """
+    path = file_of(settings.ledger.url)
+    if path.is_file() and path.stat().st_size:
+        return Ledger.open_read(settings.ledger.url)
+    if tables_exist(settings):
+        raise LedgerMissingError(f"no ledger at {path}, but tables exist. {inspect.cleandoc(LedgerMissingError.__doc__ or '')}")
+    return None
 
 
 def workers_of(settings: Settings) -> Workers:
@@ -126,7 +136,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
         store = store_of(settings, ledger.identity)
         source.prepare()
         describe_feeds(feeds, workers)
-        wired = _wired(settings, feeds, (source, store, ledger, workers), environ)
+        wired = _wired(settings, feeds, (source, store, ledger, workers), environ, once=once)
         found_again = wired.ingest.recover()
         if found_again:
             log.warning("drops.recovered", drops=found_again, note="the daemon stopped while they were worked")
@@ -141,6 +151,8 @@ def _wired(
     feeds: Mapping[str, Feed],
     parts: tuple[Source, Store, Ledger, Workers],
     environ: Mapping[str, str],
+    *,
+    once: bool,
 ) -> Daemon:
     source, store, ledger, workers = parts
     log = structlog.get_logger()
@@ -148,7 +160,7 @@ def _wired(
     rules = Rules(
         after=settings.source.after,
         attempts=settings.workers.attempts,
-        retry_seconds=settings.workers.retry_seconds,
+        retry_seconds=0.0 if once else settings.workers.retry_seconds,
         limits=settings.limits.limits(),
         quarantine=str(folder(settings.quarantine.url, "quarantine.url")),
     )

@@ -84,7 +84,7 @@ class Part:
                 self._sink,
                 schema,
                 compression="zstd",
-                use_dictionary=list(encoding.dictionary),  # type: ignore[arg-type]  # the stubs know True and False only
+                use_dictionary=list(encoding.dictionary),
                 column_encoding=dict(encoding.special) or None,
                 # Without Arrow's own schema in the file every reader, pyarrow too, sees the plain types.
                 store_schema=False,

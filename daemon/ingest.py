@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 
 import pyarrow as pa
 from structlog.typing import FilteringBoundLogger
@@ -24,13 +25,11 @@ from daemon.model import (
     Batch,
     Drop,
     Feed,
-    Found,
     Limits,
     OnDuplicate,
     OnRevision,
     Outcome,
     Prepared,
-    Rows,
     Setup,
     State,
     Unit,
@@ -38,6 +37,7 @@ from daemon.model import (
 from daemon.quarantine import Quarantine
 from daemon.sources import Source
 from daemon.stores import Store
+from daemon.tally import Tally
 from daemon.units import bundles
 from daemon.workers import Workers
 
@@ -60,14 +60,6 @@ class Rules:
     quarantine: str
 
 
-@dataclass
-class Tallied:
-    """What has come of drops so far; `run --once` prints it."""
-
-    drops: Counter[State] = field(default_factory=Counter)
-    rows: Rows = field(default_factory=Rows)
-
-
 class Ingest:
     """Works drops. Its methods are called by one thread, turn after turn."""
 
@@ -87,19 +79,24 @@ class Ingest:
         """Wire the stages; nothing happens yet. `wake` is called, from any thread, when a unit is done."""
         self._ledger, self._store, self._source, self._workers = ledger, store, source, workers
         self._feeds, self._rules, self._wake, self._log, self._clock = feeds, rules, wake, log, clock
-        self._quarantine = Quarantine(rules.quarantine)
+        self._quarantine = Quarantine(Path(rules.quarantine))
         self._waiting: deque[Unit] = deque()
         self._worked: dict[Future[Prepared], Unit] = {}
         self._prepared: dict[str, list[tuple[Unit, Prepared]]] = {}
         self._since: dict[str, float] = {}
         self._claimed: dict[str, Drop] = {}
         self._uris: set[str] = set()
-        self.tallied = Tallied()
+        self.tallied = Tally()
 
     @property
     def busy(self) -> bool:
         """Whether any drop is claimed and not yet recorded."""
         return bool(self._claimed)
+
+    @property
+    def claimed(self) -> int:
+        """How many drops are claimed and not yet recorded. Any thread may ask."""
+        return len(self._claimed)
 
     def at_work(self, uri: str) -> bool:
         """Whether a version of this object is being worked."""
@@ -340,9 +337,7 @@ class Ingest:
     def _tell(self, outcome: Outcome) -> None:
         drop = self._claimed[outcome.drop_id]
         self._release(drop.id)
-        self.tallied.drops[outcome.state] += 1
-        if outcome.state in (State.INGESTED, State.PARTIAL, State.REJECTED):
-            self.tallied.rows += outcome.rows
+        self.tallied.ended(drop, outcome)
         level = self._log.info if outcome.state in (State.INGESTED, State.DUPLICATE) else self._log.warning
         level(f"drop.{outcome.state}", **_of(drop), **_result(outcome))
 

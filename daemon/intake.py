@@ -64,11 +64,8 @@ class Intake:
         #: Drops that have come back: id -> their next attempt, and the time before which it may not begin.
         self._waiting: dict[str, tuple[int, float]] = {}
 
-    def look(self, *, patient: bool = True) -> Arrivals:
+    def look(self) -> Arrivals:
         """List the source once.
-
-        Args:
-            patient: keep to the times before which a drop that failed is not to be tried again.
 
         Raises:
             SourceError: the source cannot be listed now.
@@ -85,7 +82,7 @@ class Intake:
             else:
                 fresh[found.uri] = self._sort(found, now, sorting)
         self._done, self._fresh = done, fresh
-        return self._arrivals(sorting, now, patient=patient)
+        return self._arrivals(sorting, now)
 
     def _sort(self, found: Found, now: float, sorting: _Sorting) -> _Seen:
         seen = self._fresh.get(found.uri)
@@ -100,7 +97,7 @@ class Intake:
             sorting.complete.append(found)
         return seen
 
-    def _arrivals(self, sorting: _Sorting, now: float, *, patient: bool) -> Arrivals:
+    def _arrivals(self, sorting: _Sorting, now: float) -> Arrivals:
         states = self._ledger.known_versions({(found.uri, found.version) for found in sorting.complete})
         waiting = self._waiting
         drops, unmatched = [], []
@@ -110,7 +107,7 @@ class Intake:
                 self._done[found.uri] = found.version
                 continue
             attempt, not_before = waiting.get(found.drop_id, (1, 0.0))
-            if patient and not_before > now:
+            if not_before > now:
                 sorting.due.append(not_before - now)
             elif (match := self._feeds.match(found.name)) is None:
                 unmatched.append(found)

@@ -7,12 +7,14 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from daemon.errors import ConfigError
+from daemon.lines import drop_line
 
 FORMATS = ("auto", "text", "json")
 LEVELS = ("debug", "info", "warning", "error")
@@ -25,6 +27,8 @@ _COLOURS = {
     "error": "\x1b[1;31m",
     "critical": "\x1b[1;31m",
 }
+#: Of the words for what became of a drop; the others are warnings.
+_STATES = {"ingested": "\x1b[32m", "duplicate": "\x1b[36m", "rejected": "\x1b[31m", "failed": "\x1b[1;31m"}
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 #: A value that needs no quotes to be told from its neighbours.
 _bare = re.compile(r"[^\s\"'=]+").fullmatch
@@ -86,20 +90,31 @@ def _text(stream: TextIO, environ: Mapping[str, str]) -> tuple[Processor, ...]:
 
 
 class _Text:
-    """One line for an event: time, event, fields; the level where it is not `info`; a traceback below."""
+    """One line for an event: time, event, fields; the level where it is not `info`; a traceback below.
+
+    What becomes of a drop is said in words instead: it is what people watch a terminal for.
+    """
 
     def __init__(self, *, colours: bool, encoding: str) -> None:
         self._colours = colours
         self._encoding = encoding
+        self._folder = str(Path.cwd())
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> str:
-        level, name, exception = event.pop("level"), event.pop("event"), event.pop("exception", "")
-        words = [time.strftime("%Y-%m-%d %H:%M:%S")]
-        words += [self._in(_COLOURS[level], level)] * (level != "info")
-        words += [self._in(_COLOURS[level], _printable(str(name)))]
-        words += [self._in(_DIM, f"{key}=") + _shown(value) for key, value in event.items()]
-        line = " ".join(words) + (f"\n{_printable(exception)}" if exception else "")
+        level, name, exception = event.pop("level"), str(event.pop("event")), event.pop("exception", "")
+        said = drop_line(name, event, self._folder)
+        words = self._sentence(*said) if said else self._fields(level, name, event)
+        line = " ".join([time.strftime("%Y-%m-%d %H:%M:%S"), *words])
+        line += f"\n{_printable(exception)}" if exception else ""
         return line.encode(self._encoding, "backslashreplace").decode(self._encoding)
+
+    def _sentence(self, word: str, sentence: str) -> list[str]:
+        return [self._in(_STATES.get(word.strip(), _COLOURS["warning"]), word), sentence]
+
+    def _fields(self, level: str, name: str, event: EventDict) -> list[str]:
+        words = [self._in(_COLOURS[level], level)] * (level != "info")
+        words += [self._in(_COLOURS[level], _printable(name))]
+        return words + [self._in(_DIM, f"{key}=") + _shown(value) for key, value in event.items()]
 
     def _in(self, colour: str, text: str) -> str:
         return f"{colour}{text}{_PLAIN}" if self._colours else text

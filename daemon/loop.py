@@ -71,7 +71,7 @@ class Loop:
     def run(self) -> None:
         """Go round until told to stop."""
         while not self._stopping.is_set():
-            self._pause(self._turn(patient=True))
+            self._pause(self._turn())
         self._ingest.stop()
 
     def run_once(self) -> int:
@@ -82,22 +82,19 @@ class Loop:
         """
         patience = self._clock() + PATIENCE_SECONDS
         while not self._stopping.is_set():
-            pause = self._round(patient=False)
-            if not self._ingest.busy:
-                if not self._pending:
-                    break
-                if self._clock() > patience:
-                    break
-            else:
+            pause = self._round()
+            if self._ingest.busy:
                 patience = self._clock() + PATIENCE_SECONDS
+            elif not self._pending or self._clock() > patience:
+                break
             self._pause(pause)
         self._ingest.stop()
         return self._pending
 
-    def _turn(self, *, patient: bool) -> float:
+    def _turn(self) -> float:
         """Go round once; a failure is told and slows the loop down. Return the seconds until the next turn."""
         try:
-            pause = self._round(patient=patient)
+            pause = self._round()
         except WorkError as error:
             return self._failed(error)
         except Exception as error:  # noqa: BLE001 - the daemon lives on: one of the two places where anything is caught
@@ -109,19 +106,19 @@ class Loop:
         return pause
 
     def _failed(self, error: Exception) -> float:
-        pause = min(LONGEST_PAUSE_SECONDS, self._pace.poll_seconds * 2**self._failures)
+        pause = min(LONGEST_PAUSE_SECONDS, self._pace.poll_seconds * 2.0**self._failures)
         self._failures += 1
         self._log.error("turn.failed", reason=str(error), again_in_seconds=pause)
         return pause
 
-    def _round(self, *, patient: bool) -> float:
+    def _round(self) -> float:
         """List if it is time, work, commit; return the seconds until there may be more to do."""
         self._woken.clear()
         took = self._ingest.collect()
         now = self._clock()
         if now >= self._next_listing or (took and not self._ingest.busy):
             self._ingest.settle_late()
-            self._admit(self._intake.look(patient=patient), now)
+            self._admit(self._intake.look(), now)
         self._ingest.pump()
         if not self._ingest.busy:
             self._idle()
@@ -133,6 +130,7 @@ class Loop:
         if arrivals.unmatched:
             self._ledger.unmatched(arrivals.unmatched, now)
             for found in arrivals.unmatched:
+                self._ingest.tallied.unmatched(found)
                 self._log.warning("drop.unmatched", name=found.name, note="no feed has a pattern for this name")
         if arrivals.drops:
             self._ingest.claim(arrivals.drops)

@@ -271,14 +271,14 @@ class _Work:
         counts = pa.array([int(keep.sum()) for keep in keeps])
         typed = pa.concat_tables([j.typed.filter(pa.array(k)) for (_, _, j), k in zip(group, keeps, strict=True)])
         days = [j.days.filter(pa.array(k)) for (_, _, j), k in zip(group, keeps, strict=True) if j.days is not None]
-        owners = pa.array(np.repeat(np.arange(len(group)), counts.to_numpy()))
+        owners = pa.array(np.repeat(np.arange(len(group), dtype=np.int32), counts.to_numpy()))
         return table_rows(
             match,
             typed,
             pa.chunked_array(days).combine_chunks() if days else None,
             zone_day=self._zone_day,
-            drops=pa.array([drop.id for drop, _, _ in group]).take(owners),
-            customers=pa.array([drop.customer for drop, _, _ in group]).take(owners),
+            drops=pa.DictionaryArray.from_arrays(owners, [drop.id for drop, _, _ in group]),
+            customers=pa.DictionaryArray.from_arrays(owners, [drop.customer for drop, _, _ in group]),
             rows=pa.array(np.concatenate([p.chunk.rows[k] for (_, p, _), k in zip(group, keeps, strict=True)])),
             now=self._setup.now,
         )
@@ -288,7 +288,12 @@ class _Work:
 
     def _landing(self, drop: Drop) -> Landing:
         return Landing(
-            drop, stages=self._stages, quarantine=self._quarantine, now=self._setup.now, zone_day=self._zone_day
+            drop,
+            stages=self._stages,
+            quarantine=self._quarantine,
+            now=self._setup.now,
+            zone_day=self._zone_day,
+            declared=self._feed.dialect.encoding,
         )
 
 

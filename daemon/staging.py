@@ -30,7 +30,7 @@ OPEN_FILES = 64
 #: Row groups handed to the writing thread and not yet written: one being written and one waiting keep both busy.
 ROW_GROUPS_AHEAD = 2
 
-_NUMBER = re.compile(r"\d+\.parquet")
+_NUMBERS = re.compile(r"\d+(-\d+)*\.parquet")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _EPOCH = date(1970, 1, 1)
 #: Days of a batch lie within so many days nearly always; then they sort by radix.
@@ -162,12 +162,12 @@ class Stage:
 
 
 def staged(root: Path, units: Collection[str]) -> list[Path]:
-    """Find the files of units that have never finished, by the names that `Stage` gives them."""
+    """Find the files that were staged under these names, or under such a name with numbers of its own: `u`, `u-1`."""
     return [
         path
         for unit in units
         for path in root.glob(f"{DATE}=*/part-{unit}-*.parquet")
-        if _NUMBER.fullmatch(path.name.removeprefix(f"part-{unit}-"))
+        if _NUMBERS.fullmatch(path.name.removeprefix(f"part-{unit}-"))
     ]
 
 
@@ -241,7 +241,8 @@ def _numbers(days: pa.Array[Any], rows: int) -> Numbers:
     """Return the days as numbers since 1970; a missing day is the caller's mistake."""
     if days.null_count or len(days) != rows:
         raise ValueError(f"{rows} rows need as many days, and got {len(days) - days.null_count}")
-    return days.cast(pa.int32()).to_numpy(zero_copy_only=False).astype(np.int64)
+    numbers: Numbers = days.cast(pa.int32()).to_numpy(zero_copy_only=False).astype(np.int64)
+    return numbers
 
 
 def _without_date(table: pa.Table, days: pa.Array[Any]) -> pa.Table:

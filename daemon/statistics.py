@@ -161,7 +161,7 @@ def _instant(kind: pa.DataType, value: int) -> str | None:
 
 
 def _is_microseconds(kind: pa.DataType) -> bool:
-    return pa.types.is_timestamp(kind) and kind.unit == "us"
+    return bool(pa.types.is_timestamp(kind) and kind.unit == "us")
 
 
 #: How bounds are written, by type; a type that is not here has none.

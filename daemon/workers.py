@@ -26,6 +26,10 @@ T = TypeVar("T")
 #: The module that does the work. It imports pandas, pandera and pyarrow, which the daemon's own process never needs:
 #: only the warm parent and its workers pay for it, once.
 WORK = "daemon.prepare"
+#: Loading a contract imports what its author imports, which may take a while on a cold disk.
+DESCRIBE_SECONDS = 60.0
+#: Compaction rewrites a day at a time; it is in nobody's way.
+COMPACT_SECONDS = 3600.0
 #: `prctl`'s option for the signal that a process gets when its parent dies (linux/prctl.h).
 PR_SET_PDEATHSIG = 1
 
@@ -53,15 +57,17 @@ class Workers:
 
     def submit(self, unit: Unit, feed: Feed, setup: Setup) -> Future[Prepared]:
         """Have a unit worked; `result` says what came of it."""
-        return self._schedule(_prepare, unit, feed, setup)
+        return self._schedule(self._timeout_seconds, _prepare, unit, feed, setup)
 
     def describe(self, feed: Feed) -> Future[ContractSummary]:
         """Have a feed's contract loaded where it will be used."""
-        return self._schedule(_describe, feed)
+        return self._schedule(max(DESCRIBE_SECONDS, self._timeout_seconds), _describe, feed)
 
     def compact(self, store: Store, feed: str, *, target_bytes: int, min_files: int) -> Future[int]:
         """Have small data files of a feed's table rewritten into large ones."""
-        return self._schedule(_compact, store, feed, target_bytes, min_files)
+        return self._schedule(
+            max(COMPACT_SECONDS, self._timeout_seconds), _compact, store, feed, target_bytes, min_files
+        )
 
     def result(self, future: Future[T]) -> T:
         """Return what a finished future holds.
@@ -87,11 +93,11 @@ class Workers:
     def stop(self) -> None:
         """Kill every worker at once and wait until they are gone."""
         if self._pool is not None:
-            self._pool.stop()
+            self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
             self._pool = None
 
-    def _schedule(self, work: Callable[..., T], *arguments: object) -> Future[T]:
+    def _schedule(self, seconds: float, work: Callable[..., T], *arguments: object) -> Future[T]:
         if self._pool is None:
             self.warm()
             self._pool = ProcessPool(
@@ -100,7 +106,7 @@ class Workers:
                 initargs=(self._memory_bytes,),
                 context=multiprocessing.get_context("forkserver"),
             )
-        future: Future[T] = self._pool.schedule(work, args=arguments, timeout=self._timeout_seconds)
+        future: Future[T] = self._pool.schedule(work, args=arguments, timeout=seconds)
         return future
 
 

@@ -179,8 +179,12 @@ class Contract:
         if not self.time_columns:
             return None
         kinds = {column.name: column.type.kind for column in self.columns}
-        found = [days_of(flat(typed[name]), kinds[name], zone) for name in self.time_columns]
-        return pc.coalesce(*found)
+        first, *others = self.time_columns
+        days = days_of(flat(typed[first]), kinds[first], zone)
+        for name in others:
+            if days.null_count and typed[name].null_count < len(typed):
+                days = pc.coalesce(days, days_of(flat(typed[name]), kinds[name], zone))
+        return days
 
     def _is_the_day(self, column: str) -> bool:
         kinds = {each.name: each.type.kind for each in self.columns}
@@ -243,7 +247,7 @@ def _schema(thing: Any) -> pandera.DataFrameSchema:
     flavour = _flavour(thing)
     if flavour:
         raise ContractError(f"it is a schema for {flavour}. Write it with `import pandera.pandas as pa`")
-    kind = f"the class {thing.__name__}" if isinstance(thing, type) else f"a {type(thing).__name__}"
+    kind = f"the class {thing.__name__}" if isinstance(thing, type) else f"a value of type {type(thing).__name__}"
     raise ContractError(
         f"it is {kind}, and not a pandera DataFrameModel, a DataFrameSchema, a Contract, or a function that returns one"
     )

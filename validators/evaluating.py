@@ -61,7 +61,7 @@ class Cells:
     @property
     def rows(self) -> int:
         """How many rows there are."""
-        return self._typed.num_rows
+        return len(self._typed)
 
     def series(self, name: str) -> pd.Series[Any]:
         """Return a column's known cells in exactly the declared dtype, indexed by position."""
@@ -75,9 +75,12 @@ class Cells:
         if hidden is None:
             found = {name: self.series(name) for name in names}
             return pd.DataFrame(found, index=pd.RangeIndex(self.rows), copy=False)
-        keep = ~hidden
-        found = {name: self._kept(name, keep) for name in names}
-        return pd.DataFrame(found, index=pd.Index(np.flatnonzero(keep)), copy=False)
+        known = self._typed.select(list(names)).filter(pa.array(~hidden))
+        index = pd.Index(np.flatnonzero(~hidden))
+        found = {name: to_pandas(flat(known[name]), self.columns[name].type) for name in names}
+        for series in found.values():
+            series.index = index
+        return pd.DataFrame(found, index=index, copy=False)
 
     def hidden(self, names: Collection[str]) -> Mask | None:
         """Return which rows have an unknown cell in these columns; None for no row."""
@@ -93,11 +96,6 @@ class Cells:
                 return np.zeros(self.rows, np.bool_)
             empty &= column.is_null().to_numpy()
         return empty
-
-    def _kept(self, name: str, keep: Mask) -> pd.Series[Any]:
-        series = self.series(name)
-        kept: pd.Series[Any] = series.loc[keep[series.index.to_numpy()]]
-        return kept
 
     def _convert(self, name: str) -> pd.Series[Any]:
         values, unknown = flat(self._typed[name]), self.unknown.get(name)
@@ -154,22 +152,19 @@ def reads(check: Any, cells: Cells) -> tuple[str, ...] | None:
     It is a first guess that saves time: a check that reads more when there are rows is given more then.
     """
     names: tuple[str, ...] = ()
-    while True:
-        try:
-            _watch(check, cells, names)
-        except Unread as more:
-            if not more.names:
-                return None
-            names = (*names, *sorted(more.names))
-        except Exception:  # noqa: BLE001 - a check may stumble over a frame without rows; with rows it is asked again
-            return names
-        else:
-            return names
+    # A check may also stumble over a frame without rows; with rows it is asked again.
+    while isinstance(more := _watch(check, cells, names), Unread):
+        if not more.names:
+            return None
+        names = (*names, *sorted(more.names))
+    return names
 
 
 def _column(rule: Rule, cells: Cells) -> list[Found]:
-    result = rule.check(cells.series(rule.column or ""))
-    return _answer(rule, result.check_output, result.checked_object.index, cells)  # less the empty cells that it ignores
+    # A copy costs nothing until it is written to, and then other checks do not see what this one wrote.
+    result = rule.check(cells.series(rule.column or "").copy(deep=False))
+    judged = result.checked_object.index  # less the empty cells that it ignores
+    return _answer(rule, result.check_output, judged, cells)
 
 
 def _given(rule: Rule, cells: Cells) -> list[Found]:
@@ -185,14 +180,12 @@ def _rows(rule: Rule, cells: Cells) -> list[Found]:
     """Judge by a check that takes a frame: first with the columns that it is known to read, then with all it asks."""
     given = None if rule.columns is None else tuple(name for name in rule.columns if name in cells.columns)
     while given is not None:
-        try:
-            output, index = _watch(rule.check, cells, given)
-        except Unread as more:
-            given = (*given, *sorted(more.names)) if more.names else None
-        except Exception:  # noqa: BLE001 - the stand-in may be to blame; a plain frame tells
-            given = None
-        else:
-            return _answer(rule, output, index, cells)
+        seen = _watch(rule.check, cells, given)
+        if isinstance(seen, Seen):
+            return _answer(rule, seen.output, seen.index, cells)
+        # After any other exception the stand-in may be to blame: a plain frame tells.
+        more = seen.names if isinstance(seen, Unread) else None
+        given = (*given, *sorted(more)) if more else None
     frame = cells.frame(cells.columns)
     return _answer(rule, _twin(rule.check)(frame).check_output, frame.index, cells)
 
@@ -220,11 +213,22 @@ def _row_holds(check: Any, cells: Cells, position: int) -> bool:
         return True
 
 
-def _watch(check: Any, cells: Cells, given: tuple[str, ...]) -> tuple[Any, pd.Index[Any]]:
-    """Run a check over the rows whose cells in the given columns are known, and stop it where it reads more."""
+@dataclass(frozen=True)
+class Seen:
+    """What a check answers of the rows that it was shown."""
+
+    output: Any
+    index: pd.Index[Any]
+
+
+def _watch(check: Any, cells: Cells, given: tuple[str, ...]) -> Seen | Exception:
+    """Run a check over the rows whose cells in the given columns are known; return why not, where it cannot."""
     frame = cells.frame(given)
     twin = _twin(check, lambda real: watched(real, cells.columns))
-    return twin(frame).check_output, frame.index
+    try:
+        return Seen(twin(frame).check_output, frame.index)
+    except Exception as error:  # noqa: BLE001 - a check may raise anything; the caller tells what it means
+        return error
 
 
 def _function(check: Any) -> Callable[..., Any]:
@@ -269,12 +273,13 @@ def _positions(output: pd.Series[Any], index: pd.Index[Any]) -> Numbers | None:
 
     No answer (`pd.NA`) is no: the rule was not seen to hold.
     """
-    broken = ~output.to_numpy(dtype=np.bool_, na_value=False) if output.hasnans else ~output.to_numpy(dtype=np.bool_)
-    if output.index is index or output.index.equals(index):
-        return np.asarray(index.to_numpy()[broken], np.int64)
-    if len(output) != len(index) or not output.index.isin(index).all() or not output.index.is_unique:
+    holds = output.to_numpy(dtype=np.bool_, na_value=False) if output.hasnans else output.to_numpy(dtype=np.bool_)
+    same = output.index is index or output.index.equals(index)
+    if same and holds.all():
+        return np.empty(0, np.int64)
+    if not same and (len(output) != len(index) or not output.index.is_unique or not output.index.isin(index).all()):
         return None
-    return np.sort(np.asarray(output.index.to_numpy()[broken], np.int64))
+    return np.sort(np.asarray(output.index.to_numpy()[~holds], np.int64))
 
 
 def _whole(rule: Rule, answered: str) -> Found:

@@ -26,8 +26,8 @@ FORBIDDEN = r"[\\\[\]{}<>#=;&$%|\x00\n\r]"
 METADATA_LIMIT = 16_384
 UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 
-#: A JSON value that can be an id: text that is not blank, or a number.
-_ID = "json_type({0}) IN ('VARCHAR', 'UBIGINT', 'BIGINT', 'DOUBLE') AND trim(json_extract_string({0}, '$')) <> ''"
+#: A JSON value that can be an id: text that is not blank, or a whole number.
+_ID = "json_type({0}) IN ('VARCHAR', 'UBIGINT', 'BIGINT') AND trim(json_extract_string({0}, '$')) <> ''"
 _ALL_TEXT = "coalesce(list_bool_and(list_transform(json_extract(t, '$.*'), lambda x: json_type(x) = 'VARCHAR')), true)"
 _USER_ID = _ID.format("json_extract(t, '$.userID')")
 _CUSTOM_ID = f"list_bool_or(list_transform(json_extract(t, '$.customIDs.*'), lambda x: {_ID.format('x')}))"

@@ -126,14 +126,13 @@ def contract_names(match: Match, chunk: Chunk) -> pa.Table:
 def told(judged: Judged, forced: Sequence[Hit] = ()) -> pa.Array:
     """Return, for each rejected row in order, its problems in words, joined by `; ` (string, empty for none)."""
     positions = np.flatnonzero(judged.rejected)
-    words = []
+    # The empty text in front keeps Arrow from losing the rows for which nothing else is said.
+    words = [pa.array([""] * len(positions), pa.string())]
     for hit in (*judged.hits, *forced):
         failed = hit.failed[positions]
         if failed.any():
             words.append(pc.if_else(pa.array(failed), pa.scalar(_told_hit(hit)), pa.scalar(None, pa.string())))
-    if not words:
-        return pa.array([""] * len(positions), pa.string())
-    return pc.binary_join_element_wise(*words, "; ", null_handling="skip")
+    return pc.utf8_ltrim(pc.binary_join_element_wise(*words, "; ", null_handling="skip"), characters="; ")
 
 
 def _told_hit(hit: Hit) -> str:

@@ -179,7 +179,7 @@ def _from_arrow(dtype: Any, arrow: Any, seen: Any) -> Type | None:
 
 
 def _is_category(arrow: Any) -> bool:
-    return pa.types.is_dictionary(arrow) and pa.types.is_string(arrow.value_type)
+    return bool(pa.types.is_dictionary(arrow) and pa.types.is_string(arrow.value_type))
 
 
 def _text(seen: Any) -> Type:

@@ -20,7 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pandera.io.pandas_io import from_yaml
+import yaml  # type: ignore[import-untyped]
+from pandera.io.pandas_io import deserialize_schema
 
 from validators.errors import ContractError
 from validators.suggest import did_you_mean
@@ -80,22 +81,29 @@ def _opened(reference: str, base: Path) -> Iterator[Named]:
 
 
 def _from_yaml(path: Path) -> Named:
+    source = _present(path).read_bytes()
+    try:
+        said = yaml.safe_load(source)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ContractError(f"{path} is not YAML: {error}") from error
+    if not isinstance(said, dict) or not isinstance(said.get("columns"), dict):
+        raise ContractError(f"{path} is not a schema of pandera: it names no columns. Write it with schema.to_yaml()")
+    schema = deserialize_schema(said)  # type: ignore[no-untyped-call]
+    return Named(thing=schema, name=schema.name or path.stem, source=source)
+
+
+def _present(path: Path) -> Path:
     if not path.is_file():
         raise ContractError(
-            f"there is no file {path}. Check the path; relative ones start from the configuration's folder"
+            f"there is no file {path}. Check the path; relative ones start from the folder of the configuration"
         )
-    schema = from_yaml(path)  # type: ignore[no-untyped-call]
-    return Named(thing=schema, name=schema.name or path.stem, source=path.read_bytes())
+    return path.resolve()
 
 
 @contextmanager
 def _from_file(path: Path) -> Iterator[ModuleType]:
     """Import a file under a module name of its own, so that files of the same name do not meet."""
-    if not path.is_file():
-        raise ContractError(
-            f"there is no file {path}. Check the path; relative ones start from the configuration's folder"
-        )
-    path = path.resolve()
+    path = _present(path)
     name = f"blobdrop_contract_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -151,15 +159,15 @@ def _named(module: ModuleType, name: str) -> Any:
         if not hasattr(thing, part):
             have = [each for each in vars(thing) if not each.startswith("_")]
             near = did_you_mean(part, have)
-            shown = re.sub("^blobdrop_contract_.*", Path(module.__file__ or "").name, module.__name__)
+            shown = re.sub("^blobdrop_contract_.*", Path(getattr(module, "__file__", None) or "").name, module.__name__)
             raise ContractError(f"{shown} has no '{name}'; {near or 'check the name after the colon'}")
         thing = getattr(thing, part)
     return thing
 
 
 def _source(module: ModuleType) -> bytes:
-    path = Path(module.__file__) if module.__file__ else None
-    return path.read_bytes() if path and path.is_file() else b""
+    path = Path(getattr(module, "__file__", None) or "")
+    return path.read_bytes() if path.is_file() else b""
 
 
 def called(function: Any, options: Mapping[str, Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ class _End:
         self.error = error
 
 
-def pipelined(items: Iterable[T], *, ahead: int = AHEAD) -> Iterator[T]:
+def pipelined(items: Iterable[T], *, ahead: int = AHEAD) -> Generator[T]:
     """Yield the same items in the same order, made up to `ahead` items early by another thread.
 
     An error of `items` is raised where its item would have come. When the consumer stops early, the thread stops

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 #: How alike two words must be, from 0 to 1, before one is suggested for the other; below it suggestions mislead.
-LIKENESS = 0.7
+LIKENESS = 0.6
 #: Longer words are not compared: nobody mistypes an essay, and comparing takes quadratic time.
 LONGEST_WORD = 100
 #: Blanks and separators, in which column names and ids differ most often.

@@ -13,8 +13,6 @@ import pyarrow.compute as pc
 #: An Arrow array of any type, in chunks or in one. The stubs of pyarrow know too little of it to say more.
 Array: TypeAlias = Any
 
-#: Above this Arrow writes floats with an exponent.
-_PLAIN_FLOATS: Final = 1e15
 #: Below this a float without a fraction is an int64.
 _WHOLE_FLOATS: Final = 2.0**63
 
@@ -25,12 +23,10 @@ def flat(column: Array) -> Array:
     Chunks are joined (a single one is not copied), dictionaries and runs are decoded, the views and large variants of
     text and bytes become plain ones, and an extension type that only names a stored one gives that.
     """
-    if not isinstance(column, pa.ChunkedArray):
-        return _decoded(column)
-    if column.num_chunks == 0:
-        return _decoded(pa.array([], column.type))
-    chunks = [_decoded(chunk) for chunk in column.chunks]
-    return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
+    parts = [column] if isinstance(column, pa.Array) else column.chunks or [pa.array([], column.type)]
+    parts = [_decoded(part) for part in parts]
+    values = parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+    return _days(values) if pa.types.is_date64(values.type) else values
 
 
 def to_text(column: Array) -> Array:
@@ -67,7 +63,7 @@ def _decoded(values: Array) -> Array:
         return values.cast(pa.string())
     if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind) or pa.types.is_fixed_size_binary(kind):
         return values.cast(pa.binary())
-    return _days(values) if pa.types.is_date64(kind) else values
+    return values
 
 
 def _days(values: Array) -> Array:
@@ -85,9 +81,8 @@ def _write_floats(values: Array) -> Array:
     text = values.cast(pa.string())
     numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
     missing = np.isnan(numbers)
-    # Arrow writes 1e+15 and -0, which nobody writes who means the whole number.
+    # Arrow writes 1e+10 and -0, which nobody writes who means the whole number.
     whole = (np.trunc(numbers) == numbers) & (np.abs(numbers) < _WHOLE_FLOATS)
-    whole &= (np.abs(numbers) >= _PLAIN_FLOATS) | (numbers == 0)
     if whole.any():
         exact = pa.array(np.where(whole, numbers, 0).astype(np.int64)).cast(pa.string())
         text = pc.if_else(pa.array(whole), exact, text)

@@ -70,8 +70,8 @@ class _Watched:
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise Unread
 
-    # Python would answer these by itself, and wrongly; all the other operators it refuses, which is as good.
-    __eq__ = __ne__ = __bool__ = __iter__ = __array__ = _refuse
+    # Python would answer some of these by itself, and wrongly; all the other operators it refuses, which is as good.
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __iter__ = __array__ = _refuse
     __hash__ = None  # type: ignore[assignment]
 
 
@@ -154,9 +154,10 @@ class WatchedFrame(_Watched):
         """Call a function for each row, and watch what it reads of the row."""
         if axis not in (1, "columns"):
             raise Unread
-        if self.empty:
-            # pandas tries the function on an empty row, to find out what it returns: nothing would be learnt.
-            return pd.Series([], index=self.index, dtype=bool)
+        if self.empty or self._real.columns.empty:
+            # pandas would not call the function for rows without columns, nor learn anything from no rows at all.
+            row = WatchedRow(pd.Series(dtype=object), self._guard)
+            return pd.Series([function(row) for _ in self.index], index=self.index, dtype=bool)
         return self._real.apply(
             lambda row, *args, **more: function(WatchedRow(row, self._guard), *args, **more), axis=1, **options
         )

@@ -7,10 +7,20 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from daemon.errors import LedgerBusyError, LedgerError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """The daemon that holds a ledger."""
+
+    pid: int
+    #: Unix seconds.
+    since: float
 
 
 class _Lock:
@@ -20,6 +30,7 @@ class _Lock:
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def close(self) -> None:
+        """Close it here, without freeing a lock that another process shares."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -33,7 +44,7 @@ def held(ledger: Path, now: float) -> Iterator[None]:
         LedgerBusyError: another process holds it; the message says which.
         LedgerError: its lock file cannot be made or locked.
     """
-    path = ledger.with_name(ledger.name + ".lock")
+    path = _lock_of(ledger)
     try:
         lock = _Lock(path)
     except OSError as error:
@@ -47,6 +58,24 @@ def held(ledger: Path, now: float) -> Iterator[None]:
         _write(lock, "")
     finally:
         lock.close()
+
+
+def holder(ledger: Path) -> Holder | None:
+    """Return who holds the ledger now; None for nobody, or for a holder that this user may not ask about."""
+    try:
+        with _lock_of(ledger).open("rb") as lock:
+            written = json.loads(lock.read(200))
+            # Only a holder has written this, or one that was killed: a daemon that starts takes the lock first.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return Holder(pid=int(written["pid"]), since=float(written["since"]))
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def _lock_of(ledger: Path) -> Path:
+    return ledger.with_name(ledger.name + ".lock")
 
 
 def _take(lock: _Lock, path: Path) -> None:

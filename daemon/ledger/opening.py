@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,6 +19,8 @@ from daemon.ledger import tables
 
 #: How long a write waits for another process's write, seconds; ours take milliseconds.
 BUSY_SECONDS: Final = 10.0
+#: Pauses between tries to switch the file to a write-ahead log, seconds: four in all.
+SWITCH_PAUSES: Final = tuple(0.01 * number for number in range(1, 29))
 #: SQLite's names of what went wrong -> what it means and what to do.
 ADVICE: Final = (
     ("SQLITE_BUSY", f"another process has kept it locked for {BUSY_SECONDS:g} s. Stop that process, then try again"),
@@ -98,8 +101,7 @@ class Database:
         """
         with self._explained(), self._engine.connect() as connection:
             # A pragma on the driver's own connection: inside a transaction it would do nothing.
-            driver = connection.connection.driver_connection
-            mode = driver.execute("PRAGMA journal_mode=WAL").fetchone()[0] if driver is not None else ""
+            mode = _switch_to_wal(connection.connection)
         if mode != "wal":
             raise LedgerError(
                 f"ledger {self.path}: its file system has no shared memory (journal mode {mode!r}, expected 'wal'). "
@@ -147,6 +149,20 @@ class Database:
         name = getattr(error, "sqlite_errorname", "")
         advice = next((text for prefix, text in ADVICE if name.startswith(prefix)), "it is not as a ledger should be")
         return LedgerError(f"ledger {self.path}: {advice} ({error})")
+
+
+def _switch_to_wal(driver: sa.PoolProxiedConnection) -> str:
+    """Switch, and return the mode that the file is in. SQLite does not wait here where two processes do it at once."""
+    cursor = driver.cursor()
+    for pause in SWITCH_PAUSES:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(pause)
+    return str(cursor.execute("PRAGMA journal_mode").fetchone()[0])
 
 
 def _inode(path: Path) -> tuple[int, int]:

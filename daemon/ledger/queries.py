@@ -158,14 +158,16 @@ class Queries:
 
         Empty when there are more than 1,000: they only save work, and the outcome is looked up in any case.
         """
-        query = sa.select(drops.c.sha256).distinct().where(*_known(customer, feed, contract), drops.c.sha256 != "")
+        query = sa.select(drops.c.sha256).where(*_known(customer, feed, contract))
         known: set[str] = set()
         with self._database.reading() as connection:
             for chunk in chunked(set(sizes)):
-                known.update(connection.execute(query.where(drops.c.size.in_(chunk)).limit(MOST_DIGESTS + 1)).scalars())
-                if len(known) > MOST_DIGESTS:
-                    return frozenset()
-        return frozenset(known)
+                # Row by row, so that a scope full of objects of one size is left at once.
+                for digest in connection.execute(query.where(drops.c.size.in_(chunk))).scalars():
+                    known.add(digest)
+                    if len(known) > MOST_DIGESTS:
+                        return frozenset()
+        return frozenset(known - {""})
 
     def earlier(self, revisions: Iterable[Drop]) -> dict[str, tuple[str, ...]]:
         """Return for each drop's id the earlier drops of its uri and scope whose rows are in the table, oldest first.
@@ -173,16 +175,15 @@ class Queries:
         Drops without any are left out.
         """
         wanted = {(drop.found.uri, drop.feed, storable(drop.customer)): drop.id for drop in revisions}
-        query = sa.select(drops.c.uri, drops.c.feed, drops.c.customer, drops.c.id).where(
-            drops.c.state.in_(IN_TABLE), drops.c.superseded_by.is_(None)
-        )
+        # The state is looked at here: as a condition it would tempt SQLite to go through all ingested drops instead.
+        columns = (drops.c.uri, drops.c.feed, drops.c.customer, drops.c.id, drops.c.state)
+        query = sa.select(*columns).where(drops.c.superseded_by.is_(None)).order_by(drops.c.changed_at)
         found: dict[str, tuple[str, ...]] = {}
         with self._database.reading() as connection:
             for chunk in chunked({uri for uri, _, _ in wanted}):
-                rows = connection.execute(query.where(drops.c.uri.in_(chunk)).order_by(drops.c.changed_at))
-                for uri, feed, customer, drop_id in rows:
-                    later = wanted.get((uri, feed, customer), drop_id)
-                    if later != drop_id:
+                for *scope, drop_id, state in connection.execute(query.where(drops.c.uri.in_(chunk))):
+                    later = wanted.get((scope[0], scope[1], scope[2]), drop_id)
+                    if state in IN_TABLE and later != drop_id:
                         found[later] = (*found.get(later, ()), drop_id)
         return found
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from daemon.errors import NotFoundError
 from daemon.ledger import moves
-from daemon.ledger.hold import held
+from daemon.ledger.hold import Holder, held, holder
 from daemon.ledger.moves import AT_WORK
 from daemon.ledger.opening import file_of, open_existing, open_ledger
 from daemon.ledger.queries import Queries, chunked, highest_batch
@@ -66,6 +66,10 @@ class Ledger(Queries):
             LedgerBusyError: another process holds it; the message says which, and since when.
         """
         return held(self._database.path, now)
+
+    def holder(self) -> Holder | None:
+        """Return the daemon that holds this ledger now; None for nobody."""
+        return holder(self._database.path)
 
     # ---------------------------------------------------------------- A GO BEGINS, OR BREAKS OFF
 
@@ -212,17 +216,26 @@ class Ledger(Queries):
     def forget(self, batch: Batch, now: float, reason: str = "") -> None:
         """Drop an intent that the table does not hold: its drops are found again. Repeating it changes nothing.
 
-        Its number is not given again.
+        Its number is not given again. The attempt does not count: the drops were worked well, the table was at fault.
 
         Raises:
             LedgerError: the batch was never intended, or was recorded.
         """
-        values = {"batch": None, "not_before": 0.0, "reason": storable(reason)}
+        reset: dict[str, Any] = {"batch": None, "not_before": 0.0, "attempt": drops.c.attempt - 1}
         with self._database.writing() as connection:
             if moves.close_batch(connection, batch, "forgotten", now):
                 for chunk in chunked(outcome.drop_id for outcome in batch.outcomes):
                     where = (drops.c.id.in_(chunk), *_in_batch(batch))
-                    moves.move(connection, where, Kind.FORGOTTEN, State.FOUND, now, note=reason, **values)
+                    moves.move(
+                        connection,
+                        where,
+                        Kind.FORGOTTEN,
+                        State.FOUND,
+                        now,
+                        note=reason,
+                        reason=storable(reason),
+                        **reset,
+                    )
 
     # ---------------------------------------------------------------- THE OBJECT IS SETTLED
 

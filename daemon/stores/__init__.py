@@ -52,7 +52,7 @@ class Store(Protocol):
         """
 
     def sweep(self, feed: str, units: Collection[str]) -> int:
-        """Delete what killed workers have staged under these units' names (`Stage`'s); return how many files it was.
+        """Delete what killed workers have staged as these units, or as `<unit>-<number>`; return how many files it was.
 
         Only for units that have never been part of a committed batch.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import unquote
@@ -39,6 +39,10 @@ class DeltaStore:
         self._options: dict[str, str] = {}
         self._tables: dict[str, Table] = {}
         self._lock = threading.RLock()
+
+    def __reduce__(self) -> tuple[Callable[..., DeltaStore], tuple[str, str]]:
+        """Travel to another process as what it was made of; open tables and locks stay behind."""
+        return _made_again, (str(self._folder), self._app)
 
     def root(self, feed: str) -> str:
         """Return the folder below which workers stage the feed's data files."""
@@ -168,3 +172,7 @@ class DeltaStore:
         if unquote(str(root)) != str(root) or "\\" in str(root) or not str(root).isprintable():
             raise StoreError(f"{str(root)!r} cannot hold a table: no `%41`, backslash or control character in its path")
         return root
+
+
+def _made_again(url: str, app: str) -> DeltaStore:
+    return DeltaStore(url, app=app)

@@ -15,7 +15,6 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from daemon.datafile import ROW_GROUP_ROWS, Part, day_of, encoding_of
@@ -62,17 +61,23 @@ class Holding:
 def holding(root: Path, files: Sequence[Live], drops: Collection[str]) -> list[Holding]:
     """Find the files with rows of these drops: by their statistics, then by reading their `_drop` column alone."""
     ids = sorted(drops)
-    theirs = ds.field("_drop").isin(ids)
     found = []
     for file in files:
-        if not _may_hold(file, ids):
-            continue
-        fragment = ds.dataset(file.place(root), schema=pa.schema([("_drop", pa.string())])).get_fragments()
-        counted = sum(part.count_rows(filter=theirs) for part in fragment)
-        if counted:
-            rows = pq.read_metadata(file.place(root)).num_rows
-            found.append(Holding(file=file, found=counted, rows=rows))
+        if _may_hold(file, ids):
+            held = _held(file, root, ids)
+            if held.found:
+                found.append(held)
     return found
+
+
+def _held(file: Live, root: Path, ids: Sequence[str]) -> Holding:
+    # Not through pyarrow.dataset: it imports pandas, which the daemon's own process does without.
+    theirs, found = pa.array(ids, pa.string()), 0
+    with pq.ParquetFile(file.place(root)) as opened:
+        for group in range(opened.num_row_groups):
+            column = opened.read_row_group(group, columns=["_drop"])["_drop"]
+            found += pc.sum(pc.is_in(column, value_set=theirs)).as_py() or 0
+        return Holding(file=file, found=found, rows=opened.metadata.num_rows)
 
 
 def _may_hold(file: Live, ids: Sequence[str]) -> bool:

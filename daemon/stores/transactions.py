@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
@@ -78,7 +77,7 @@ class Table:
     @property
     def schema(self) -> pa.Schema:
         """The table's columns, `date` among them."""
-        return pa.schema(self._table.schema().to_arrow())  # type: ignore[arg-type]  # the stubs lack the capsule protocol
+        return pa.schema(self._table.schema().to_arrow())
 
     def batch(self, app: str) -> int:
         """Return the number of the newest batch that `app` has committed; 0 for none."""
@@ -120,8 +119,7 @@ class Table:
 
     def read(self, day: str | None) -> pa.Table:
         """Read a day, or all."""
-        chosen = None if day is None else ds.field(DATE) == date.fromisoformat(day)
-        return self._table.to_pyarrow_dataset().to_table(filter=chosen)
+        return self._table.to_pyarrow_table(filters=None if day is None else [(DATE, "=", date.fromisoformat(day))])
 
     def _swap(self, commit: Callable[[], None]) -> bool:
         before = self._table.version()

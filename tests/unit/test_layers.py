@@ -26,6 +26,8 @@ ORDER = (
     "validators",
     "daemon.errors",
     "daemon.model",
+    "daemon.settings",
+    "daemon.complaints daemon.tally daemon.lines",
     "daemon.config daemon.systemd daemon.logs daemon.reports daemon.datafile daemon.quoting daemon.units",
     "daemon.statistics daemon.feeds daemon.pages daemon.rejects",
     "daemon.sources daemon.stores daemon.ledger daemon.quarantine daemon.staging",

@@ -62,7 +62,7 @@ class Reader(Protocol):
         """
 
     def chunks(self, names: Collection[str] | None = None) -> Iterator[Chunk]:
-        """Return an iterator over the file from its beginning; at most `limits.batch_rows` records a chunk.
+        """Return an iterator over the file from its beginning; a chunk has about `limits.batch_rows` records or fewer.
 
         May be called again for a second reading, which ends the first.
 
@@ -142,9 +142,13 @@ def _unpacked(path: Path, limits: Limits) -> BinaryIO:
     """Open a file for jumping about in it; a compressed one goes into a temporary file, which nobody else sees."""
     with ExitStack() as stack:
         file: BinaryIO = stack.enter_context(path.open("rb"))
-        if compression_of(file.read(MAGIC_BYTES)) is not Compression.NONE:
-            file = cast("BinaryIO", stack.enter_context(tempfile.TemporaryFile()))
-            file.writelines(decompressed(path, limits=limits))
-        file.seek(0)
+        if compression_of(file.read(MAGIC_BYTES)) is Compression.NONE:
+            file.seek(0)
+            stack.pop_all()
+            return file
+    with ExitStack() as stack:
+        whole = stack.enter_context(tempfile.TemporaryFile())
+        whole.writelines(decompressed(path, limits=limits))
+        whole.seek(0)
         stack.pop_all()
-        return file
+        return cast("BinaryIO", whole)

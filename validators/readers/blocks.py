@@ -44,7 +44,7 @@ class Part:
     count: int
     lines: int
     used: int
-    #: Whether no record is malformed and none spans lines.
+    #: Whether each line is one sound record.
     tidy: bool
     #: Makes the chunk of the records from one to another, counted from 0.
     chunk: Callable[[Part, int, int], Chunk]
@@ -96,7 +96,7 @@ def read_exactly(block: Block, cells: Cells, describer: Describer) -> Part:
         count=len(found),
         lines=found.used_lines,
         used=found.used,
-        tidy=bool(sound.all()) and not found.multiline,
+        tidy=bool(sound.all()) and len(found) == found.used_lines,
         chunk=_Exact(found=found, sound=sound, describer=describer),
     )
 

@@ -68,5 +68,5 @@ class Cells:
         )
         if not data.size:
             return self.none
-        table = csv.read_csv(pa.BufferReader(data), reading, parsing, self._convert)  # type: ignore[arg-type]  # the stubs know no Arrow streams
+        table = csv.read_csv(pa.BufferReader(data), reading, parsing, self._convert)
         return table.rename_columns(self._names) if self._names else table.select([])

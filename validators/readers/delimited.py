@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -108,10 +107,10 @@ class DelimitedReader:
         grammar = self._grammar
         describer = Describer(grammar=grammar, names=self._head.names, encoding=self._encoding.name)
         rest, row, line, tidy = b"", 1, self._head.lines + 1, True
-        for block in itertools.chain(self._blocks(), (None,)):
-            data = lines.closed(rest) if block is None else rest + block
-            end = len(data) if block is None else lines.last_line_end(data)
-            whole = Block(data=data, end=end, row=row, line=line, final=block is None)
+        for block, final in _filled(self._blocks(), self._block_bytes):
+            data = lines.closed(rest + block) if final else rest + block
+            end = len(data) if final else lines.last_line_end(data)
+            whole = Block(data=data, end=end, row=row, line=line, final=final)
             # A file that is not tidy in one block is rarely so in the next: do not look twice at each of them.
             part = (read_tidy(whole, cells, grammar) if tidy else None) or read_exactly(whole, cells, describer)
             for chunk in part.chunks(self._limits.batch_rows):
@@ -130,6 +129,17 @@ class DelimitedReader:
         if len(data) - data.endswith(b"\r") - end > self._grammar.max_bytes:
             pending = lines.line_bounds(data[used:end], end - used)
             raise records.line_too_long(line + len(pending.ends), self._grammar)
+
+
+def _filled(blocks: Iterator[bytes], least: int) -> Iterator[tuple[bytes, bool]]:
+    """Join small blocks, as decompressors give them; tell which one is the last (it may be empty)."""
+    parts: list[bytes] = []
+    for block in blocks:
+        parts.append(block)
+        if sum(map(len, parts)) >= least:
+            yield b"".join(parts), False
+            parts = []
+    yield b"".join(parts), True
 
 
 def _unguarded(chunk: Chunk) -> Chunk:

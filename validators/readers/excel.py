@@ -55,9 +55,9 @@ class ExcelReader:
         self._limits = limits
         self._found = inspect(file, limits)
         file.seek(0)
-        with _as_problems():
-            self._workbook = calamine.load_workbook(file)
-            self._sheet = self._workbook.get_sheet_by_index(_index(self._workbook, self._found))
+        with _as_problems(), calamine.load_workbook(file) as workbook:
+            self._sheet = workbook.get_sheet_by_index(_index(workbook, self._found))
+            names = workbook.sheet_names
         self._left = (self._sheet.start or (0, 0))[1]
         self._header_row, header = self._find_header()
         self._columns = _columns(header)
@@ -68,7 +68,7 @@ class ExcelReader:
                 f"the sheet has {len(self._columns):,} columns; a file may have {limits.max_columns:,}",
                 hint="Delete the columns that are not needed, or raise limits.max_columns.",
             )
-        self._notes = (*notes, *_notes(self._workbook, self._sheet, self._found, self._header_row))
+        self._notes = (*notes, *_notes(names, self._sheet, self._found, self._header_row))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -104,8 +104,7 @@ class ExcelReader:
             yield self._chunk(batch)
 
     def close(self) -> None:
-        """Close the workbook and the file."""
-        self._workbook.close()
+        """Close the file."""
         self._file.close()
 
     def _find_header(self) -> tuple[int, list[tuple[int, str | None]]]:
@@ -251,8 +250,8 @@ def _index(workbook: Any, found: Sheet) -> int:
     raise broken("its parts contradict each other")
 
 
-def _notes(workbook: Any, sheet: Any, found: Sheet, header_row: int) -> Iterator[str]:
-    others = [name for name in workbook.sheet_names if name != found.name]
+def _notes(names: list[str], sheet: Any, found: Sheet, header_row: int) -> Iterator[str]:
+    others = [name for name in names if name != found.name]
     if others:
         yield f"read the first sheet, {found.name!r}; not read: {_some([repr(name) for name in others])}"
     if header_row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +13,6 @@ from validators.readers.opening import UNDECODABLE
 from validators.readers.records import Fault, Grammar
 
 _ESCAPED: Final = re.compile("[\udc00-\udcff]")
-_QUOTING: Final = "a field with {q} in it is quoted as a whole and {q} is doubled: {q}say {q}{q}hi{q}{q}{q}"
-#: Fault -> the rule's name in reports, what was found.
-_WORDS: Final = (
-    ("", ""),
-    ("field_count", ""),
-    ("encoding", ""),
-    ("nul_byte", "a NUL byte"),
-    ("quote", "a {q} in the middle of a field that is not quoted"),
-    ("quote", "text between a closing {q} and the end of the field"),
-    ("quote", "a field that opens with {q} and is not closed"),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +36,30 @@ class Describer:
             line: the physical line on which it starts.
         """
         text = self.decoded(raw)
-        rule, found = _WORDS[fault]
+        rule, found, expected = self._words[fault]
         if fault == Fault.FIELD_COUNT:
-            found, expected = _fields(fields), _fields(self.grammar.width)
+            found = _fields(fields)
         elif fault == Fault.ENCODING:
-            found, expected = self._undecodable(text), f"text in {self.encoding}"
+            found = self._undecodable(text)
         elif fault == Fault.NUL_BYTE:
-            found, expected = f"{found} at character {text.index(chr(0)) + 1}", "text"
-        else:
-            quote = self.grammar.quote.decode()
-            found, expected = found.format(q=quote), _QUOTING.format(q=quote)
-        shown = _ESCAPED.sub(_shown, text) if not text.isascii() else text
+            found = f"a NUL byte at character {text.index(chr(0)) + 1} of the record"
+        shown = text if text.isascii() else _ESCAPED.sub(_shown, text)
         return Malformed(row=row, line=line, rule=rule, found=found, expected=expected, raw=shown)
+
+    @functools.cached_property
+    def _words(self) -> tuple[tuple[str, str, str], ...]:
+        """For each fault: the rule's name in reports, what was found, what was expected."""
+        q = self.grammar.quote.decode()
+        quoting = f"a field with {q} in it is quoted as a whole and {q} is doubled: {q}say {q}{q}hi{q}{q}{q}"
+        return (
+            ("", "", ""),
+            ("field_count", "", _fields(self.grammar.width)),
+            ("encoding", "", f"text in {self.encoding}"),
+            ("nul_byte", "", "text"),
+            ("quote", f"a {q} in the middle of a field that is not quoted", quoting),
+            ("quote", f"text between a closing {q} and the end of the field", quoting),
+            ("quote", f"a field that opens with {q} and is not closed", quoting),
+        )
 
     def decoded(self, raw: bytes) -> str:
         """Decode a record; a byte that cannot be decoded is the character U+DC00 + byte."""

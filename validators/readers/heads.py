@@ -18,7 +18,7 @@ from validators.readers.records import Fault, Grammar
 #: Characters that no name of a column has.
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 #: The share of such bytes from which on a file is no text, whatever its header; and how many bytes are too few to say.
-_MOST_CONTROLS: Final = 0.3
+_MOST_CONTROLS: Final = 0.05
 _FEW_BYTES: Final = 512
 
 
@@ -124,7 +124,7 @@ def _first_of(data: bytes, end: int, grammar: Grammar, *, final: bool) -> _First
 def _refuse_binary(block: bytes, grammar: Grammar) -> None:
     controls = len(_CONTROLS.findall(block)) - block.count(grammar.delimiter) * bool(_CONTROLS.match(grammar.delimiter))
     if len(block) > _FEW_BYTES and controls > _MOST_CONTROLS * len(block):
-        raise _not_text("most of its first bytes are control characters" if any(block) else "its first bytes are NULs")
+        raise _not_text("many of its first bytes are control characters" if any(block) else "its first bytes are NULs")
 
 
 def _refuse(first: _First, grammar: Grammar, found: Found) -> None:

@@ -257,8 +257,10 @@ def _chunk(pieces: list[Piece], names: Iterable[str] | None) -> Chunk:
     table = pa.concat_tables([piece.table for piece in pieces], promote_options="default").combine_chunks()
     if names is not None:
         table = table.select([name for name in table.column_names if name in names])
+    rows = sum(len(piece.rows) for piece in pieces)
     return Chunk(
-        table=table,
+        # A table forgets its number of rows when tables without columns are put together.
+        table=table if table.num_columns else _with_rows([], [], rows),
         rows=np.fromiter(chain.from_iterable(piece.rows for piece in pieces), np.int64),
         lines=np.fromiter(chain.from_iterable(piece.lines for piece in pieces), np.int64),
         malformed=tuple(chain.from_iterable(piece.malformed for piece in pieces)),

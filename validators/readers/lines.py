@@ -29,7 +29,8 @@ class Lines:
 def last_line_end(data: bytes) -> int:
     r"""Return where the last complete line of a block ends; a `\r` at the very end may still become `\r\n`."""
     stop = len(data) - data.endswith(b"\r")
-    return max(data.rfind(b"\n", 0, stop), data.rfind(b"\r", 0, stop)) + 1
+    feed = data.rfind(b"\n", 0, stop)
+    return max(feed, data.rfind(b"\r", feed + 1, stop)) + 1
 
 
 def closed(data: bytes) -> bytes:

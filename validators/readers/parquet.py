@@ -15,13 +15,12 @@ import pyarrow.parquet as pq
 
 from validators.errors import FileProblem
 from validators.model import Chunk, Dialect, Limits
+from validators.readers.footer import broken, read_footer
 
 #: Bytes that one step of reading may make in memory, at the worst; fewer rows are read at once where it could be more.
 _STEP_BYTES: Final = 256 * 1024**2
 #: Column chunks are read through a buffer of this size, instead of as a whole.
 _BUFFER_BYTES: Final = 1024**2
-#: Bytes of a value in memory, by physical type; a string has four bytes of offset beside its characters.
-_WIDTHS: Final = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8, "BYTE_ARRAY": 4}
 #: Thrift's own defaults in Arrow: bytes of a string and elements of a list in the footer.
 _MOST_STRING_BYTES: Final = 100_000_000
 _MOST_ELEMENTS: Final = 1_000_000
@@ -56,10 +55,14 @@ class ParquetReader:
         self.notes = notes
         self._limits = limits
         self._file = file
+        self._groups = read_footer(file)
         self._open = _opener(file)
         with _as_problems():
             self._parquet = self._open()
-            self._names = tuple(self._parquet.schema_arrow.names)
+            schema = self._parquet.schema_arrow
+        self._names = tuple(schema.names)
+        # One value in a dictionary may stand in every row, and here each has the full width.
+        self._fixed_bytes = sum(kind.byte_width for kind in schema.types if pa.types.is_fixed_size_binary(kind))
         self._check_claims()
 
     def header(self) -> tuple[str, ...] | None:
@@ -82,9 +85,9 @@ class ParquetReader:
             rows = np.arange(read + 1, read + 1 + table.num_rows, dtype=np.int64)
             read += table.num_rows
             yield Chunk(table=table, rows=rows, lines=np.zeros(len(rows), np.int64))
-        if read != self._parquet.metadata.num_rows:
-            claimed = self._parquet.metadata.num_rows
-            raise _broken(f"its footer claims {claimed:,} rows, its pages have {read:,}")
+        claimed = sum(group.rows for group in self._groups)
+        if read != claimed:
+            raise broken(f"its footer claims {claimed:,} rows, its pages have {read:,}")
 
     def close(self) -> None:
         """Close the file."""
@@ -92,42 +95,36 @@ class ParquetReader:
         self._file.close()
 
     def _check_claims(self) -> None:
-        metadata = self._parquet.metadata
-        most = max(metadata.num_columns, len(self._names))
+        most = max(self._parquet.metadata.num_columns, len(self._names))
         if most > self._limits.max_columns:
             raise FileProblem(
                 "too_many_columns",
                 f"the file has {most:,} columns; a file may have {self._limits.max_columns:,}",
                 hint="Write only the columns that are needed, or raise limits.max_columns.",
             )
-        groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-        if min((group.num_rows for group in groups), default=0) < 0 or metadata.num_rows < 0:
-            raise _broken("its footer claims a negative number of rows")
-        if sum(group.num_rows for group in groups) != metadata.num_rows:
-            raise _broken("its footer's numbers of rows contradict each other")
-        self._check_size(sum(max(0, group.total_byte_size) for group in groups))
-        self._check_size(sum(sum(_value_bytes(column) for column in _columns(group)) for group in groups))
-
-    def _check_size(self, claimed: int) -> None:
-        if claimed > self._limits.max_decompressed_bytes:
-            raise _too_large(claimed, self._limits)
+        for claimed in (
+            sum(column.size for group in self._groups for column in group.columns),
+            sum(column.value_bytes for group in self._groups for column in group.columns)
+            + sum(group.rows for group in self._groups) * self._fixed_bytes,
+        ):
+            if claimed > self._limits.max_decompressed_bytes:
+                raise _too_large(claimed, self._limits)
 
     def _tables(self, wanted: list[str]) -> Iterator[pa.Table]:
         """Read row groups one after another; neighbours that allow the same step are read in one go."""
         with _as_problems():
-            for rows, groups in groupby(range(self._parquet.metadata.num_row_groups), self._step):
+            for rows, groups in groupby(range(len(self._groups)), self._step):
                 batches = self._parquet.iter_batches(rows, row_groups=list(groups), columns=wanted)
                 for batch in batches:
                     yield self._plain(batch, wanted)
 
-    def _step(self, group: int) -> int:
+    def _step(self, number: int) -> int:
         """Return how many rows of a row group may be read at once."""
-        metadata = self._parquet.metadata.row_group(group)
-        rows = max(1, min(self._limits.batch_rows, metadata.num_rows))
-        columns = _columns(metadata)
-        width = sum(_value_bytes(column) for column in columns) / max(1, metadata.num_rows)
-        suspects = [column for column in columns if rows * column.total_uncompressed_size > _STEP_BYTES]
-        width += self._longest(group, [column.path_in_schema for column in suspects if _has_strings(column)])
+        group = self._groups[number]
+        rows = max(1, min(self._limits.batch_rows, group.rows))
+        width = sum(column.value_bytes for column in group.columns) / max(1, group.rows) + self._fixed_bytes
+        suspects = [column.path for column in group.columns if column.looked_up and rows * column.size > _STEP_BYTES]
+        width += self._longest(number, suspects)
         return self._limits.batch_rows if width * rows <= _STEP_BYTES else max(1, int(_STEP_BYTES / width))
 
     def _longest(self, group: int, paths: Sequence[str]) -> int:
@@ -157,7 +154,7 @@ def _opener(file: BinaryIO) -> Callable[..., pq.ParquetFile]:
     source = pa.PythonFile(cast("io.IOBase", file), mode="r")
 
     def opened(read_dictionary: list[str] | None = None) -> pq.ParquetFile:
-        return pq.ParquetFile(  # type: ignore[call-arg]  # the stubs lag behind
+        return pq.ParquetFile(
             source,
             pre_buffer=False,
             buffer_size=_BUFFER_BYTES,
@@ -177,7 +174,7 @@ def _as_problems() -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise _broken(str(error)) from error
+        raise broken(str(error)) from error
     except pa.ArrowMemoryError as error:
         raise FileProblem("too_large", f"reading the file needs too much memory: {error}", hint=_AGAIN) from error
     except (pa.ArrowException, OSError) as error:
@@ -191,13 +188,7 @@ def _problem(words: str) -> FileProblem:
         return FileProblem("encoding", f"a text column of the file is not UTF-8: {words}", hint=_AGAIN)
     if "decrypt" in words.lower() or "encrypt" in words.lower():
         return FileProblem("parquet", f"the Parquet file is encrypted: {words}", hint="Send it without encryption.")
-    return _broken(words)
-
-
-def _broken(words: str) -> FileProblem:
-    return FileProblem(
-        "parquet", f"the Parquet file is broken or cut off: {' '.join(words.split()).rstrip('. ')}", hint=_AGAIN
-    )
+    return broken(words)
 
 
 def _too_large(claimed: int, limits: Limits) -> FileProblem:
@@ -206,20 +197,6 @@ def _too_large(claimed: int, limits: Limits) -> FileProblem:
         f"the Parquet file comes to {claimed:,} bytes in memory; the limit is {limits.max_decompressed_bytes:,}",
         hint="Send it in parts, or raise limits.max_decompressed_mb.",
     )
-
-
-def _columns(group: Any) -> list[Any]:
-    return [group.column(index) for index in range(group.num_columns)]
-
-
-def _value_bytes(column: Any) -> int:
-    """Return the least memory that a column chunk's values take, strings without their characters."""
-    width = _WIDTHS.get(column.physical_type, 1)
-    return int(max(0, column.num_values) * width)
-
-
-def _has_strings(column: Any) -> bool:
-    return bool(column.physical_type == "BYTE_ARRAY")
 
 
 def _longest_value(column: Any) -> int:

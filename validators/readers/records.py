@@ -8,6 +8,7 @@ line is malformed and reading goes on with the next line, so that one broken quo
 from __future__ import annotations
 
 import enum
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from validators.errors import FileProblem, SetupError
 from validators.model import Dialect, Limits, Mask, Numbers
+from validators.readers.bits import packed, running_parity, unpacked
 from validators.readers.lines import CR, LF, Lines, Octets, is_utf8, line_bounds
 
 
@@ -147,15 +149,15 @@ class _Grouped:
         """Leave blank lines and inner lines out."""
         first = np.flatnonzero((~self.inner & (sizes > 0))[: self.used])
         last = self.last[first]
-        starts, ends = self.bounds.starts[first], self.bounds.ends[last]
+        starts, done = self.bounds.starts[first], int(self.bounds.starts[self.used])
         return Records(
             starts=starts,
-            ends=ends,
+            ends=self.bounds.ends[last],
             after=self.bounds.starts[last + 1],
             lines=first,
             faults=self.faults[first],
-            fields=quotes.fields(starts, ends, self.parity[first]),
-            used=int(self.bounds.starts[self.used]),
+            fields=quotes.fields(starts, np.append(starts[1:], done), self.parity[first]),
+            used=done,
             used_lines=self.used,
             multiline=bool((last > first).any()),
         )
@@ -223,11 +225,20 @@ class _Quotes:
 
     def fields(self, starts: Numbers, ends: Numbers, parity: Numbers) -> Numbers:
         """Count the fields of records, given the parity of the quotes before each."""
-        at = np.flatnonzero(self.octets == self.grammar.delimiter[0])
+        even, odd = self._delimiters
+        counts = np.searchsorted(even, ends) - np.searchsorted(even, starts)
+        if len(odd) and parity.any():
+            counts = np.where(parity == 0, counts, np.searchsorted(odd, ends) - np.searchsorted(odd, starts))
+        return counts + 1
+
+    @functools.cached_property
+    def _delimiters(self) -> tuple[Numbers, Numbers]:
+        """Positions of the delimiters with an even number of quotes before them, and of the others."""
+        flags = self.octets == self.grammar.delimiter[0]
         if not len(self.at):
-            return _within(at, starts, ends) + 1
-        side = np.searchsorted(self.at, at) % 2
-        return np.where(parity == 0, _within(at[side == 0], starts, ends), _within(at[side == 1], starts, ends)) + 1
+            return np.flatnonzero(flags), self.at
+        inside = unpacked(running_parity(packed(self.octets == self.grammar.quote[0])), len(flags))
+        return np.flatnonzero(flags & ~inside), np.flatnonzero(flags & inside)
 
     def _pairs(self, odd: Numbers, parity: Numbers) -> tuple[Numbers, Numbers]:
         """Return first and last lines of the records that span lines."""
@@ -265,10 +276,6 @@ class _Quotes:
         goes_on = bool(self._sound(first, stop, first % 2)[0])
         fits = self.bounds.starts[count] - self.bounds.starts[head] <= self.grammar.max_bytes
         return head if goes_on and fits else count
-
-
-def _within(at: Numbers, starts: Numbers, ends: Numbers) -> Numbers:
-    return np.searchsorted(at, ends) - np.searchsorted(at, starts)
 
 
 def _every_other(flags: Mask) -> Mask:

@@ -5,6 +5,7 @@ The parser holds a sheet as one block of memory and gives errors as empty cells,
 
 from __future__ import annotations
 
+import errno
 import html
 import posixpath
 import re
@@ -109,6 +110,10 @@ def inspect(file: BinaryIO, limits: Limits) -> Sheet:
             return _inspect(archive, limits)
     except BROKEN_ZIP as error:
         raise broken(str(error) or type(error).__name__) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise broken("its parts are not where it says") from error
 
 
 def broken(words: str) -> FileProblem:

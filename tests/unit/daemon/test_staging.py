@@ -241,7 +241,7 @@ def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
 
 
 def test_the_files_of_a_unit_are_found_by_its_name(tmp_path: Path) -> None:
-    for unit in ("ab", "ab-1", "abc"):
+    for unit in ("ab", "ab-1", "abc", "ab-c", "a"):
         with Stage(tmp_path, unit) as stage:
             stage.add(rows(2), days_of([0, 1]))
             stage.finish()
@@ -250,7 +250,9 @@ def test_the_files_of_a_unit_are_found_by_its_name(tmp_path: Path) -> None:
 
     assert sorted(path.relative_to(tmp_path).as_posix() for path in found) == [
         "date=2026-03-01/part-ab-00.parquet",
+        "date=2026-03-01/part-ab-1-00.parquet",
         "date=2026-03-02/part-ab-00.parquet",
+        "date=2026-03-02/part-ab-1-00.parquet",
     ]
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Optional
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pap
+import pandera.typing as pandera_typing
 import pyarrow as pa
 import pytest
-import pandera.typing as pandera_typing
 from pandera.engines import pandas_engine
 
 from validators.errors import ContractError
@@ -49,7 +49,6 @@ def declared(dtype: object) -> Type:
         (S[object], Kind.STRING, pa.string()),
         (S[Any], Kind.STRING, pa.string()),
         (S[bytes], Kind.STRING, pa.string()),
-        (S[Literal["x", "y"]], Kind.STRING, pa.string()),
         (Optional[S[int]], Kind.INTEGER, pa.int64()),  # noqa: UP045 - as users write it
         (S[np.int32], Kind.INTEGER, pa.int32()),
         (S[np.float16], Kind.FLOAT, pa.float32()),

@@ -76,7 +76,7 @@ class TestBatches:
         world.ledger.forget(batch, world.now())
 
         assert world.ledger.open_batches() == ()
-        assert world.ledger.waiting()[0].drop.attempt == 2
+        assert world.ledger.waiting()[0].drop.attempt == 1
         assert world.kinds(drop) == ["claimed", "forgotten"]
         world.claim("a.csv")
         assert world.intend(world.outcome(drop)).number == 2

@@ -102,6 +102,29 @@ def test_a_holder_that_has_not_written_its_name_yet_is_another_process(world: Wo
             pass
 
 
+def test_a_ledger_tells_who_holds_it_and_that_nobody_does_once_its_holder_is_gone(world: World) -> None:
+    assert world.ledger.holder() is None
+
+    with holder(world.path) as (process, _):
+        found = world.ledger.holder()
+        assert found is not None
+        assert (found.pid, found.since) == (process.pid, 1772366400.0)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+
+        assert world.ledger.holder() is None
+
+
+def test_asking_who_holds_a_ledger_takes_nothing_from_its_holder(world: World) -> None:
+    with world.ledger.hold(world.now()):
+        found = world.ledger.holder()
+
+        assert found is not None
+        assert found.pid == os.getpid()
+        with pytest.raises(LedgerBusyError), world.ledger.hold(world.now()):
+            pass
+
+
 def test_a_lock_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with (
         pytest.raises(LedgerError, match=r"none/ledger\.db\.lock cannot be opened"),

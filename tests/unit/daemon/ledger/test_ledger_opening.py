@@ -106,7 +106,7 @@ class TestMakingOne:
         started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(3)]
         go.touch()
 
-        identities = {process.communicate(timeout=30)[0] for process in started}
+        identities = {process.communicate(timeout=90)[0] for process in started}
 
         assert [process.returncode for process in started] == [0, 0, 0]
         assert len(identities) == 1

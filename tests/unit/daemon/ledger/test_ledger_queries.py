@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
 
 from daemon.errors import NotFoundError
 from daemon.ledger import queries
@@ -293,3 +294,32 @@ class TestFigures:
     def test_an_empty_ledger_has_no_figures(self, world: World) -> None:
         assert (world.ledger.counts(), world.ledger.totals(), world.ledger.feeds()) == ({}, {}, ())
         assert world.ledger.open_batches() == ()
+
+
+def test_the_pipelines_reads_use_the_index_that_narrows_most(world: World) -> None:
+    # Given a ledger in which nearly everything is ingested, as after a year
+    drop = world.ingest("a.csv")
+    plans: list[str] = []
+
+    def explain(connection: Any, _: object, statement: str, parameters: tuple[Any, ...], *__: object) -> None:
+        if statement.startswith("SELECT") and "count(*)" not in statement:
+            driver = connection.connection.driver_connection
+            plans.extend(row[3] for row in driver.execute("EXPLAIN QUERY PLAN " + statement, parameters))
+
+    sa.event.listen(world.ledger._database._engine, "before_cursor_execute", explain)
+
+    # When the pipeline asks about many drops at once
+    many = [world.drop(f"{number}.csv") for number in range(500)]
+    world.ledger.earlier([drop, *many])
+    world.ledger.duplicate_of("acme", "metrics", [f"{number:064}" for number in range(500)])
+    world.ledger.digests("acme", "metrics", range(500))
+    world.ledger.unsettled()
+
+    # Then it goes neither through all drops, nor through all of a state or a scope
+    searches = [plan for plan in plans if "drops" in plan]
+    assert [plan.partition("INDEX ")[2] for plan in searches] == [
+        "drops_by_uri (uri=?)",
+        "drops_by_digest (feed=? AND customer=? AND sha256=?)",
+        "drops_by_size (feed=? AND customer=? AND size=?)",
+        "drops_unsettled (state=?)",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -215,6 +216,15 @@ def test_replaced_files_stay_for_older_versions_until_they_are_vacuumed(tables: 
 
     assert len(list(tables.root.rglob("*.parquet"))) == 2
     assert tables.drops() == ["a2", "a2", "b", "b"]
+
+
+def test_a_store_travels_to_another_process_without_its_open_tables(tables: Tables) -> None:
+    tables.commit("a")
+
+    copy = pickle.loads(pickle.dumps(tables.store))  # noqa: S301 - a worker gets it that way
+
+    assert copy.last_batch(FEED) == 1
+    assert copy.root(FEED) == tables.store.root(FEED)
 
 
 def test_the_day_is_a_date_for_every_reader(tables: Tables) -> None:

@@ -28,9 +28,11 @@ PIECES = st.sampled_from(
 #: Mostly sound rows of three fields, with something odd now and then.
 ROWS = st.lists(
     st.sampled_from(
-        [b"1,2,3\n", b'"1","2","3"\n', b'1,"2\n2",3\n', b'1,"a""b",3\r\n', b'1,"2,3\n', b'x"y,2,3\n', b'"1"x,2,3\n']
-        + [b"\n", b"1,2\n", b"1,2,3,4\n", b'"",,\n', b'1,2,"3\r\n3"\r\n', b"1,\xff,3\n", b"1,\0,3\n", b"1,2,3\r", b"1,2,3"]
-        + [b'1,",",3\n', b'1,"\n\n",3\n', b'""",2,3\n', b'1,2,"""\n']
+        [
+            *(b"1,2,3\n", b'"1","2","3"\n', b'1,"2\n2",3\n', b'1,"a""b",3\r\n', b'1,"2,3\n', b'x"y,2,3\n'),
+            *(b"\n", b"1,2\n", b"1,2,3,4\n", b'"",,\n', b'1,2,"3\r\n3"\r\n', b"1,\xff,3\n", b"1,\0,3\n"),
+            *(b"1,2,3\r", b"1,2,3", b'1,",",3\n', b'1,"\n\n",3\n', b'""",2,3\n', b'1,2,"""\n', b'"1"x,2,3\n'),
+        ]
     ),
     max_size=12,
 ).map(b"".join)
@@ -154,7 +156,7 @@ def slowly(data: bytes, grammar: Grammar) -> list[Record]:
 
 
 class TestTheScanner:
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=120, deadline=None)
     @given(data=TEXTS, width=st.sampled_from([0, 1, 2, 3]), cuts=st.lists(st.integers(0, 60), max_size=4))
     def test_it_finds_what_the_slow_reader_finds_whatever_the_blocks(
         self, data: bytes, width: int, cuts: list[int]
@@ -162,7 +164,7 @@ class TestTheScanner:
         grammar = COMMAS.of_width(width)
         assert scanned(data, grammar, sorted(cut for cut in cuts if cut < len(data))) == slowly(data, grammar)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(data=TEXTS, longest=st.integers(1, 12))
     def test_a_record_over_several_lines_may_not_be_longer_than_a_line(self, data: bytes, longest: int) -> None:
         grammar = replace(COMMAS.of_width(3), max_bytes=longest)
@@ -173,14 +175,18 @@ class TestTheScanner:
             for cuts in ([], list(range(1, len(data)))):
                 assert scanned(data, grammar, cuts) == slowly(data, grammar)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(data=TEXTS)
     def test_without_a_quote_character_quotes_are_text(self, data: bytes) -> None:
         grammar = Grammar(delimiter=b",", quote=b"", max_bytes=1 << 20, width=3)
         assert scanned(data, grammar, [len(data) // 2]) == slowly(data, grammar)
 
-    @settings(max_examples=400, deadline=None)
-    @given(data=st.one_of(TEXTS, st.lists(st.sampled_from([b'"1","2"\n', b"1,2\n", b"3,4\r\n"]), max_size=90).map(b"".join)))
+    @settings(max_examples=120, deadline=None)
+    @given(
+        data=st.one_of(
+            TEXTS, st.lists(st.sampled_from([b'"1","2"\n', b"1,2\n", b"3,4\r\n"]), max_size=90).map(b"".join)
+        )
+    )
     @example(data=b'"a' + b"x" * 61 + b'"\n"b"\n')
     @example(data=b'"' + b"x" * 62 + b'"\n')
     def test_the_quick_look_never_calls_tidy_what_is_not(self, data: bytes) -> None:
@@ -211,8 +217,10 @@ class TestTheScanner:
 
     @pytest.mark.parametrize(
         "dialect",
-        [Dialect(delimiter=""), Dialect(delimiter="::"), Dialect(delimiter="é"), Dialect(delimiter="\n")]
-        + [Dialect(quote="''"), Dialect(quote=","), Dialect(quote="\r"), Dialect(quote="»")],
+        [
+            *(Dialect(delimiter=delimiter) for delimiter in ("", "::", "é", "\n")),
+            *(Dialect(quote=quote) for quote in ("''", ",", "\r", "»")),
+        ],
     )
     def test_a_dialect_that_cannot_be_is_a_wrong_set_up(self, dialect: Dialect) -> None:
         with pytest.raises(SetupError, match="one ASCII character"):
@@ -220,7 +228,7 @@ class TestTheScanner:
 
 
 class TestTheReaderAsAWhole:
-    @settings(max_examples=250, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(data=TEXTS, block_bytes=st.sampled_from([1, 2, 7, 30, 1 << 20]), batch_rows=st.sampled_from([1, 3, 1000]))
     def test_its_rows_lines_cells_and_malformed_records_are_those_of_the_slow_reader(
         self, tmp_path_factory: pytest.TempPathFactory, data: bytes, block_bytes: int, batch_rows: int
@@ -243,11 +251,11 @@ class TestTheReaderAsAWhole:
         assert malformed == [(row, record.line) for row, record in numbered if record.fault]
         assert sum(chunk.read for chunk in chunks) == len(expected)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=50, deadline=None)
     @given(
-        data=st.lists(st.sampled_from([b"1\n", b'""\n', b"\n", b"\r\n", b"2\r", b'"a\n\nb"\n', b'"\n', b" \n", b"x"])).map(
-            b"".join
-        ),
+        data=st.lists(
+            st.sampled_from([b"1\n", b'""\n', b"\n", b"\r\n", b"2\r", b'"a\n\nb"\n', b'"\n', b" \n", b"x"])
+        ).map(b"".join),
         block_bytes=st.sampled_from([1, 5, 1 << 20]),
     )
     def test_in_a_file_of_one_column_a_blank_line_is_no_row_and_empty_quotes_are_one(

@@ -1,0 +1,32 @@
+"""The peer *dlt*: its filesystem source, a model as contract that discards bad rows. `dlt_load.py FOLDER TARGET`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from typing import Annotated, Literal
+
+import dlt
+from dlt.sources.filesystem import filesystem, read_csv
+from pydantic import BaseModel, Field
+
+
+class Metric(BaseModel):
+    """What a row must be."""
+
+    unit_id: Annotated[str, Field(min_length=1)]
+    id_type: Literal["user_id", "stable_id"]
+    date: dt.date
+    metric_name: Annotated[str, Field(min_length=1, max_length=127)]
+    metric_value: Annotated[float, Field(allow_inf_nan=False)]
+
+
+if __name__ == "__main__":
+    folder, target = sys.argv[1:]
+    rows = filesystem(bucket_url=folder, file_glob="*.csv") | read_csv(on_bad_lines="skip")
+    rows.apply_hints(columns=Metric, schema_contract="discard_row", table_format="delta")
+    pipeline = dlt.pipeline(
+        "bench", destination=dlt.destinations.filesystem(f"{target}/table"), pipelines_dir=f"{target}/state"
+    )
+    pipeline.run(rows.with_name("metrics"))
+    print(pipeline.last_trace.last_normalize_info.row_counts.get("metrics", 0))
