@@ -14,11 +14,12 @@ from types import FrameType
 import structlog
 
 from daemon.config import Configuration, Settings
-from daemon.errors import ConfigError, ContractError
+from daemon.errors import ConfigError, ContractError, LedgerMissingError
 from daemon.feeds import Feeds
 from daemon.ingest import Ingest, Rules
 from daemon.intake import Intake
 from daemon.ledger import Ledger
+from daemon.ledger.opening import file_of
 from daemon.loop import Loop, Pace
 from daemon.model import ContractSummary, Feed
 from daemon.sources import Source
@@ -86,7 +87,10 @@ def open_for_reading(settings: Settings) -> Ledger | None:
     if path.is_file() and path.stat().st_size:
         return Ledger.open_read(settings.ledger.url)
     if tables_exist(settings):
-        raise LedgerMissingError(f"no ledger at {path}, but tables exist. {inspect.cleandoc(LedgerMissingError.__doc__ or '')}")
+        raise LedgerMissingError(
+            f"no ledger at {path}, but there are tables in {settings.store.url}: "
+            "restore the ledger from a backup, or set ledger.url to where it is"
+        )
     return None
 
 

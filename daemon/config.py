@@ -139,8 +139,8 @@ def _settable() -> Iterator[tuple[str, str]]:
 def _unknown(name: str, known: list[str]) -> str:
     if name.upper().startswith(f"{PREFIX}FEEDS"):
         return f"{name}: feeds cannot be set by variables; write them as [[feeds]] into a file and name it in {NAMED}"
-    near = nearest(name.lower(), [each.lower() for each in known])
-    meant = f"did you mean {near.upper()}?" if near else "`blobdrop config` lists the settings there are"
+    near = nearest(name.removeprefix(PREFIX).lower(), [each.removeprefix(PREFIX).lower() for each in known])
+    meant = f"did you mean {PREFIX}{near.upper()}?" if near else "deploy/blobdrop.toml has the settings there are"
     return f"{name}: there is no such setting; {meant}"
 
 

@@ -274,14 +274,15 @@ class Ingest:
                 yield each
 
     def _known(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> set[tuple[str, str]]:
-        by_customer: dict[str, set[str]] = {}
+        by_customer: dict[tuple[str, str], set[str]] = {}
         for outcome in chain.from_iterable(each.outcomes for _, each in prepared):
             if _brings(outcome):
-                by_customer.setdefault(self._claimed[outcome.drop_id].customer, set()).add(outcome.sha256)
+                scope = (self._claimed[outcome.drop_id].customer, outcome.contract)
+                by_customer.setdefault(scope, set()).add(outcome.sha256)
         return {
             (customer, digest)
-            for customer, digests in by_customer.items()
-            for digest in self._ledger.duplicate_of(customer, feed, digests)
+            for (customer, contract), digests in by_customer.items()
+            for digest in self._ledger.duplicate_of(customer, feed, digests, contract=contract)
         }
 
     def _again(self, unit: Unit, prepared: Prepared, known: Collection[tuple[str, str]]) -> None:

@@ -30,7 +30,6 @@ from validators.judging import Judged, Policy, judge_rows
 from validators.model import Verdict
 from validators.readers import Reader, open_file
 
-
 #: A drop of at most so many bytes may be read as a whole and judged together with others.
 SMALL_BYTES = 8 * 1024**2
 
@@ -52,6 +51,11 @@ def contract_of(feed: Feed) -> Contract:
     """
     options = json.dumps(dict(feed.options), default=str)
     return _loaded(feed.contract, feed.base, options, feed.time_column, feed.key, feed.row_wise)
+
+
+def policy_of(feed: Feed) -> Policy:
+    """Return what the feed wants of a verdict beyond its contract."""
+    return Policy(zone=feed.timezone, max_rejected_ratio=feed.max_rejected_ratio)
 
 
 def describe(feed: Feed) -> ContractSummary:
@@ -121,7 +125,7 @@ class _Work:
     def __init__(self, unit: Unit, feed: Feed, setup: Setup) -> None:
         self._unit, self._feed, self._setup = unit, feed, setup
         self._contract = contract_of(feed)
-        self._policy = Policy(zone=feed.timezone, max_rejected_ratio=feed.max_rejected_ratio)
+        self._policy = policy_of(feed)
         self._quarantine = Quarantine(Path(setup.quarantine))
         self._zone_day = day_of(setup.now, feed.timezone)
         self._digests = dict.fromkeys(unit.known, "")
@@ -217,7 +221,8 @@ class _Work:
 
     def _judge_group(self, parts: list[Part]) -> list[Judged]:
         match = parts[0].match
-        if len(parts) == 1 or match is None:
+        # Arrow forgets how many rows there are when tables without a column are put together.
+        if len(parts) == 1 or match is None or not parts[0].source.num_columns:
             return [self._judge_part(part) for part in parts]
         try:
             together = judge_rows(match, pa.concat_tables([part.source for part in parts]), self._policy.zone)

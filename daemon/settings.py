@@ -152,8 +152,13 @@ class LimitSettings(Section):
 class LogSettings(Section):
     """What the daemon says."""
 
-    format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, JSON under systemd")
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least level that is shown")
+    format: Literal["auto", "text", "json"] = Field(
+        "auto",
+        description="how log lines are written: text, json, or auto, which is json under systemd and text elsewhere",
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least level that is written: debug, info, warning or error"
+    )
 
 
 class DialectSettings(Section):
@@ -164,7 +169,9 @@ class DialectSettings(Section):
     encoding: str = Field("utf-8", description="the text's encoding; a byte order mark in the file wins")
     header: bool = Field(True, description="whether the first record names the columns")
     columns: tuple[str, ...] = Field((), description="the columns' names where there is no header")
-    null_tokens: tuple[str, ...] = Field(("",), description="cells that mean that there is no value")
+    null_tokens: tuple[str, ...] = Field(
+        ("",), description="cells, as they stand in the file, that mean that there is no value"
+    )
 
     @field_validator("delimiter")
     @classmethod
@@ -209,14 +216,24 @@ def _kind_of_dialect(value: Any) -> str:
 class FeedSettings(Section):
     """A kind of data."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="also the table's folder")
-    paths: tuple[str, ...] = Field(description="patterns below the drop folder: *, **, {customer}")
-    contract: str = Field(min_length=1, description="module:name, path/to/file.py:name or a pandera YAML file")
-    options: dict[str, Any] = Field(default_factory=dict, description="what the contract's function takes")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="the feed's name, also that of its table's folder"
+    )
+    paths: tuple[str, ...] = Field(
+        description="the names that are its own, as patterns below the drop folder: *, **, {customer}"
+    )
+    contract: str = Field(
+        min_length=1, description="what its rows must be: module:name, path/to/file.py:name or a pandera YAML file"
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="what the contract's function takes, where it is one"
+    )
     time_column: str = Field("", description="the column that gives a row its day; empty for the contract's own")
-    key: tuple[str, ...] = Field((), description="the columns that make a row one of its kind")
+    key: tuple[str, ...] = Field(
+        (), description="the columns that make a row one of its kind; empty for the contract's own"
+    )
     row_wise: tuple[str, ...] = Field((), description="custom rules that look at one row at a time; * for all")
-    timezone: str = Field("Etc/GMT+8", description="the zone of the feed's days")
+    timezone: str = Field("Etc/GMT+8", description="the zone of its days, an IANA name; Etc/GMT+8 is PST all the year")
     max_rejected_ratio: float = Field(
         0.5, ge=0, le=1, description="share of rejected rows above which a file is rejected"
     )

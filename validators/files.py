@@ -119,15 +119,17 @@ class FileJudging:
 
     def finish(self) -> Forced:
         """Return what another reading has to heed; nothing, in the common case, where this one stands."""
-        if self._reader.header() is None and self._names:
-            self.judgement.whole(p for p in self._contract.match(list(self._names)).problems if p.whole_file)
-        hits = self._forced.hits or self._whole_drop_hits()
+        broken, absent = self.judgement.broken_as_a_whole, self._absent()
+        if self._forced:
+            hits, whole = self._forced.hits, self._forced.whole
+        else:
+            hits, whole = ((), ()) if broken else self._whole_drop_hits(absent)
+        self.judgement.whole(whole)
         everything = bool(self.judgement.rejected_because)
-        if everything and self._accepted == 0:
+        as_known = everything == self._forced.everything or (everything and self._accepted == 0)
+        if as_known and hits == self._forced.hits:
             return Forced()
-        if hits == self._forced.hits and everything == self._forced.everything:
-            return Forced()
-        return Forced(hits=hits, everything=everything)
+        return Forced(hits=hits, whole=whole, everything=everything)
 
     def again(self, forced: Forced) -> FileJudging:
         """Return another reading of the same parts, for a file that is small enough to have been kept in memory."""
@@ -166,17 +168,26 @@ class FileJudging:
         self.judgement.whole(match.problems)
         return match
 
-    def _whole_drop_hits(self) -> tuple[DropHit, ...]:
-        """Return what cross-row rules say of rows, and note what they say of the file."""
-        if self._whole is None or self.judgement.broken_as_a_whole:
-            return ()
-        hits = self._whole.finish()
-        whole = [hit for hit in hits if hit.whole_file]
-        self.judgement.whole(
+    def _absent(self) -> frozenset[str]:
+        """Return the columns that no record has, where each names its own, and note those that one must have."""
+        if self._reader.header() is not None:
+            return frozenset()
+        match = self._contract.match(list(self._names))
+        if self._names:
+            self.judgement.whole(problem for problem in match.problems if problem.whole_file)
+        return match.absent
+
+    def _whole_drop_hits(self, absent: Collection[str]) -> tuple[tuple[DropHit, ...], tuple[Problem, ...]]:
+        """Return what cross-row rules say of rows, and what they say of the file."""
+        if self._whole is None:
+            return (), ()
+        hits = self._whole.finish(absent)
+        problems = tuple(
             Problem(rule=hit.rule, column=hit.column, count=1, expected=hit.expected, hint=hit.hint, whole_file=True)
-            for hit in whole
+            for hit in hits
+            if hit.whole_file
         )
-        return tuple(hit for hit in hits if not hit.whole_file)
+        return tuple(hit for hit in hits if not hit.whole_file), problems
 
 
 def judge(reader: Reader, contract: Contract, policy: Policy, limits: Limits, sink: Sink) -> Verdict:

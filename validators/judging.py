@@ -45,6 +45,8 @@ class Forced:
     """What a first reading of a file has shown that a second one has to heed."""
 
     hits: tuple[DropHit, ...] = ()
+    #: What rules over the whole file say of the file: they have seen its rows, and are not asked again.
+    whole: tuple[Problem, ...] = ()
     #: Reject every row: the file is over its budget or has a problem as a whole.
     everything: bool = False
 

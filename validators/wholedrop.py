@@ -5,7 +5,7 @@ Uniqueness takes no more memory for a larger file. Other rules see one frame of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,8 +89,13 @@ class WholeDrop:
         if self._rules:
             self._add_part(checked, present, rows)
 
-    def finish(self) -> tuple[DropHit, ...]:
-        """Judge, and forget the rows. A check of the contract's own that fails is told as a rule on the file."""
+    def finish(self, absent: Collection[str] = ()) -> tuple[DropHit, ...]:
+        """Judge, and forget the rows. A check of the contract's own that fails is told as a rule on the file.
+
+        Args:
+            absent: columns that no record of the file has, where each record names its own. Rules on them say nothing.
+        """
+        self._absent.update(absent)
         found = [hit for key, rule in self._unique_rules.items() for hit in self._not_unique(rule, self._uniques[key])]
         self._uniques.clear()
         if self._rules:
@@ -117,7 +122,7 @@ class WholeDrop:
 
     def _not_unique(self, rule: Rule, uniqueness: Uniqueness) -> Iterator[DropHit]:
         rows = uniqueness.finish(rule.keep)
-        if len(rows):
+        if len(rows) and not self._absent.issuperset(rule.columns or ()):
             yield DropHit(
                 rule=rule.name, column=rule.column, expected=rule.expected, hint=rule.hint, rows=rows, shows=rule.shows
             )
@@ -156,7 +161,8 @@ class WholeDrop:
 
     def _cells(self) -> tuple[Cells, Numbers]:
         parts = self._parts or [self._nothing()]
-        names = list(dict.fromkeys(name for part in parts for name in part.typed.column_names))
+        found = dict.fromkeys(name for part in parts for name in part.typed.column_names)
+        names = [name for name in found if name not in self._absent]
         unknown: dict[str, Mask] = {}
         for name in names:
             masks = [_unknown(part, name) for part in parts]
@@ -167,7 +173,7 @@ class WholeDrop:
                     for mask, each in zip(masks, lengths, strict=True)
                 ]
                 unknown[name] = np.concatenate(filled)
-        typed = pa.concat_tables([part.typed for part in parts], promote_options="default")
+        typed = pa.concat_tables([part.typed for part in parts], promote_options="default").select(names)
         cells = Cells(columns_on(self._contract.columns, names), typed, unknown, self._absent)
         return cells, np.concatenate([part.rows for part in parts])
 

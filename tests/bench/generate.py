@@ -51,7 +51,7 @@ class Written:
         return self.rows - self.bad
 
 
-def metrics(path: Path, rows: int, *, dirty: bool, days: int = 7) -> Written:
+def metrics(path: Path, rows: int, *, dirty: bool, days: int = 7, seed: int = 0) -> Written:
     """Write one CSV file of about 60 bytes a row; of a dirty one, a twentieth of the rows is bad, in five ways.
 
     Args:
@@ -59,12 +59,13 @@ def metrics(path: Path, rows: int, *, dirty: bool, days: int = 7) -> Written:
         rows: how many, without the header.
         dirty: whether some are bad.
         days: how many days the rows are spread over, in no order.
+        seed: other seeds make other rows.
     """
     bad = 0
     with path.open("wb") as file:
         file.write(HEADER)
         for number, start in enumerate(range(0, rows, _CHUNK)):
-            random = np.random.default_rng([_SEED, number])
+            random = np.random.default_rng([_SEED, seed, number])
             count = min(_CHUNK, rows - start)
             ways = _some_bad(random, count) if dirty else np.zeros(count, np.int8)
             bad += int(np.count_nonzero(ways))
@@ -78,7 +79,7 @@ def small_files(folder: Path, files: int, *, rows_each: int = 100, days: int = 7
     bad = size = 0
     together = max(1, _CHUNK // rows_each)
     for number, start in enumerate(range(0, files, together)):
-        random = np.random.default_rng([_SEED, 1, number])
+        random = np.random.default_rng([_SEED, rows_each, number, 1])
         some = range(start, min(start + together, files))
         ways = np.concatenate([_of_file(random, each, rows_each) for each in some])
         bad += int(np.count_nonzero(ways))

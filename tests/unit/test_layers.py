@@ -24,12 +24,13 @@ ORDER = (
     "validators.judging",
     "validators.files",
     "validators",
+    "daemon",
     "daemon.errors",
     "daemon.model",
     "daemon.settings",
     "daemon.complaints daemon.tally daemon.lines",
     "daemon.config daemon.systemd daemon.logs daemon.reports daemon.datafile daemon.quoting daemon.units",
-    "daemon.statistics daemon.feeds daemon.pages daemon.rejects",
+    "daemon.statistics daemon.feeds daemon.pages daemon.terminal daemon.rejects",
     "daemon.sources daemon.stores daemon.ledger daemon.quarantine daemon.staging",
     "daemon.landing",
     "daemon.prepare",
@@ -40,7 +41,6 @@ ORDER = (
     "daemon.commands",
     "daemon.cli",
     "daemon.__main__",
-    "daemon",
 )
 
 

@@ -106,8 +106,14 @@ class DelimitedReader:
     def _read(self, cells: Cells) -> Generator[Chunk]:
         grammar = self._grammar
         describer = Describer(grammar=grammar, names=self._head.names, encoding=self._encoding.name)
-        rest, row, line, tidy = b"", 1, self._head.lines + 1, True
-        for block, final in _filled(self._blocks(), self._block_bytes):
+        blocks = self._blocks()
+        # The first block lacks the header and is not to be joined with the second for that.
+        nearly = self._block_bytes - self._block_bytes // 8
+        rest, row, line, tidy, final = b"", 1, self._head.lines + 1, True, False
+        while not final:
+            # As much again as is left over, lest a quote that stays open for long be looked at block by block.
+            more = min(len(rest), grammar.max_bytes - len(rest))
+            block, final = _next_block(blocks, max(nearly, more))
             data = lines.closed(rest + block) if final else rest + block
             end = len(data) if final else lines.last_line_end(data)
             whole = Block(data=data, end=end, row=row, line=line, final=final)
@@ -131,15 +137,15 @@ class DelimitedReader:
             raise records.line_too_long(line + len(pending.ends), self._grammar)
 
 
-def _filled(blocks: Iterator[bytes], least: int) -> Iterator[tuple[bytes, bool]]:
-    """Join small blocks, as decompressors give them; tell which one is the last (it may be empty)."""
+def _next_block(blocks: Iterator[bytes], least: int) -> tuple[bytes, bool]:
+    """Join blocks, small as decompressors give them, to `least` bytes; tell whether these are the last, maybe none."""
     parts: list[bytes] = []
     for block in blocks:
         parts.append(block)
-        if sum(map(len, parts)) >= least:
-            yield b"".join(parts), False
-            parts = []
-    yield b"".join(parts), True
+        least -= len(block)
+        if least <= 0:
+            return b"".join(parts), False
+    return b"".join(parts), True
 
 
 def _unguarded(chunk: Chunk) -> Chunk:

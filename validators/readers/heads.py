@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+
 from validators.errors import FileProblem, SetupError
+from validators.formulas import unguard
 from validators.model import Dialect, Limits
 from validators.readers import lines, opening, records
 from validators.readers.dialects import Found, returned_delimiter
@@ -77,6 +80,8 @@ def read_head(path: Path, found: Found, limits: Limits) -> Head:
         _refuse(first, grammar, found)
         names = tuple(unquoted(name, dialect.quote) for name in split(text, dialect.delimiter, dialect.quote))
         length, lines = first.length, first.lines
+        if returned:  # A spreadsheet would run a name like @type, too, so it was guarded.
+            names = tuple(unguard(pa.array(names, pa.string())).to_pylist())
     _refuse_width(names, limits)
     return Head(
         dialect=dialect,

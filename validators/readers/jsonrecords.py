@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from validators.errors import FileProblem
 from validators.model import Chunk, Malformed
+from validators.readers.jsonnested import Nested, NotQuickError
 
 #: Levels of arrays and objects within a record. Real metadata has two or three; Python itself gives up near 1,000.
 MAX_DEPTH: Final = 64
@@ -119,10 +120,10 @@ def to_piece(records: Records, constants: Mapping[str, str | None] = MappingProx
     """
     table = None
     if not any("\\u0000" in text for text in records.texts):
-        table = _table(records.values, constants)
+        table = _table(records, constants)
     if table is None:
         _sort_out(records)
-        table = _table(records.values, constants)
+        table = _table(records, constants)
         assert table is not None  # noqa: S101 - every value has just been looked at
     malformed = tuple(sorted(records.malformed, key=lambda record: record.row))
     return Piece(table=table, rows=records.rows, lines=records.lines, malformed=malformed)
@@ -203,34 +204,35 @@ def too_many_columns(count: int, limit: int) -> FileProblem:
     )
 
 
-def _table(values: list[dict[str, Any]], constants: Mapping[str, str | None]) -> pa.Table | None:
-    """Return the records as columns; None where some value cannot go into one as it is."""
+def _table(records: Records, constants: Mapping[str, str | None]) -> pa.Table | None:
+    """Return the records as columns; None where some value has to be looked at more closely."""
+    values, nested = records.values, Nested(records.texts)
     names = dict.fromkeys(chain(constants, chain.from_iterable(values)))
     try:
-        columns = [_column([value.get(name, constants.get(name)) for value in values]) for name in names]
+        columns = [_column([value.get(name, constants.get(name)) for value in values], name, nested) for name in names]
         return _with_rows(columns, list(names), len(values))
-    except (UnicodeEncodeError, _Unfit):
+    except (UnicodeEncodeError, NotQuickError):
         return None
 
 
-class _Unfit(Exception):  # noqa: N818 - never leaves this module
-    """A value that is no scalar."""
-
-
-def _column(values: list[Any]) -> pa.Array[Any]:
+def _column(values: list[Any], name: str, nested: Nested) -> pa.Array[Any]:
     try:
         return pa.array(values, pa.string())
     except pa.ArrowTypeError:
-        return pa.array([_scalar(item) if item.__class__ is not str else item for item in values], pa.string())
+        return pa.array(
+            [
+                item if item is None or item.__class__ is str else _scalar(item) or nested.text(at, name)
+                for at, item in enumerate(values)
+            ],
+            pa.string(),
+        )
 
 
 def _scalar(value: object) -> str | None:
-    """Return the text of a value that is not nested."""
+    """Return the text of a value; None where it is nested."""
     if value.__class__ is bool:
         return "true" if value else "false"
-    if value is None or isinstance(value, str):
-        return value
-    raise _Unfit
+    return value if isinstance(value, str) else None
 
 
 def _with_rows(columns: list[pa.Array[Any]], names: list[str], rows: int) -> pa.Table:

@@ -7,6 +7,7 @@ import sys
 from typing import Annotated, Literal
 
 import dlt
+from dlt.common.schema.typing import TSchemaContract
 from dlt.sources.filesystem import filesystem, read_csv
 from pydantic import BaseModel, Field
 
@@ -24,7 +25,8 @@ class Metric(BaseModel):
 if __name__ == "__main__":
     folder, target = sys.argv[1:]
     rows = filesystem(bucket_url=folder, file_glob="*.csv") | read_csv(on_bad_lines="skip")
-    rows.apply_hints(columns=Metric, schema_contract="discard_row", table_format="delta")
+    contract: TSchemaContract = {"tables": "evolve", "columns": "discard_row", "data_type": "discard_row"}
+    rows.apply_hints(columns=Metric, schema_contract=contract, table_format="delta")
     pipeline = dlt.pipeline(
         "bench", destination=dlt.destinations.filesystem(f"{target}/table"), pipelines_dir=f"{target}/state"
     )

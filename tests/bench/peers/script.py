@@ -40,7 +40,7 @@ def load(path: str, table: str) -> int:
         good = SCHEMA.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as errors:
         bad = errors.failure_cases["index"].dropna().unique()
-        good = frame.drop(index=bad).astype({"metric_value": float})
+        good = frame.drop(index=bad).reset_index(drop=True).astype({"metric_value": float})
     write_deltalake(table, good.assign(date=pd.to_datetime(good["date"])), mode="append")
     return len(good)
 

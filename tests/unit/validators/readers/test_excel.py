@@ -44,11 +44,24 @@ def with_xml(rows: str) -> bytes:
 
 
 def replaced(data: bytes, parts: dict[str, bytes]) -> bytes:
+    """Return a workbook with some of its parts replaced or added."""
     source, sink = zipfile.ZipFile(io.BytesIO(data)), io.BytesIO()
     with source, zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in source.namelist():
-            archive.writestr(name, parts.get(name, source.read(name)))
+        for name in dict.fromkeys([*source.namelist(), *parts]):
+            archive.writestr(name, parts[name] if name in parts else source.read(name))
     return sink.getvalue()
+
+
+def with_strings(data: bytes, *items: str) -> bytes:
+    """Return a workbook with shared strings, as Excel itself writes them."""
+    namespace = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    relations = "xl/_rels/workbook.xml.rels"
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/sharedStrings"
+    relation = f'<Relationship Type="{kind}" Target="sharedStrings.xml" Id="rId99"/></Relationships>'
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        known = archive.read(relations).decode().replace("</Relationships>", relation)
+    strings = f'<sst xmlns="{namespace}">{"".join(items)}</sst>'
+    return replaced(data, {"xl/sharedStrings.xml": strings.encode(), relations: known.encode()})
 
 
 def opened(data: bytes, **limits: int) -> ExcelReader:
@@ -70,7 +83,6 @@ def rows_of(chunks: list[Chunk]) -> list[dict[str, Any]]:
         (12.0, "12"),
         (-0.0, "0"),
         (0.1, "0.1"),
-        (0.30000000000000004, "0.30000000000000004"),
         (1e300, "1e+300"),
         (1e16, "10000000000000000"),
         (1234567890123456.0, "1234567890123456"),
@@ -89,6 +101,12 @@ def rows_of(chunks: list[Chunk]) -> list[dict[str, Any]]:
 )
 def test_a_cell_becomes_the_text_that_it_means(value: object, text: str) -> None:
     assert rows_of(read(sheet(["h"], [value]))) == [{"h": text}]
+
+
+@pytest.mark.parametrize("number", ["0.30000000000000004", "1.7976931348623157e+308", "5e-324", "-1.1", "0"])
+def test_a_number_is_the_shortest_text_that_means_the_same(number: str) -> None:
+    row = f'<row r="2"><c r="A2"><v>{number}</v></c></row>'
+    assert rows_of(read(with_xml(HEADER + row))) == [{"h": number, "i": None}]
 
 
 def test_an_empty_cell_is_null_and_durations_may_be_negative_or_have_fractions() -> None:
@@ -232,12 +250,19 @@ def test_a_part_that_lies_about_its_size_is_refused() -> None:
         opened(lied)
 
 
+def test_shared_and_rich_texts_are_put_together() -> None:
+    rows = '<row r="2"><c r="A2" t="s"><v>0</v></c><c r="B2" t="s"><v>1</v></c></row>'
+    rich = '<si><r><t>ri</t></r><r><t xml:space="preserve">ch </t></r></si>'
+    assert rows_of(read(with_strings(with_xml(HEADER + rows), "<si><t>a&amp;b</t></si>", rich))) == [
+        {"h": "a&b", "i": "rich "}
+    ]
+
+
 def test_one_long_text_in_very_many_cells_is_refused() -> None:
-    strings = b'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>%s</t></si></sst>'
     rows = "".join(f'<row r="{at}"><c r="A{at}" t="s"><v>0</v></c></row>' for at in range(2, 1000))
-    data = replaced(with_xml(HEADER + rows), {"xl/sharedStrings.xml": strings % (b"y" * 30_000)})
+    data = with_strings(with_xml(HEADER + rows), f"<si><t>{'y' * 30_000}</t></si>")
     assert len(read(data)[0].rows) == 998
-    with pytest.raises(FileProblem, match="each has its own") as caught:
+    with pytest.raises(FileProblem, match="each cell has its own") as caught:
         opened(data, max_excel_bytes=1_000_000)
     assert caught.value.rule == "too_large"
 
@@ -279,7 +304,12 @@ def test_a_cut_workbook_is_refused(cut: int) -> None:
     assert caught.value.rule == "excel"
 
 
-WHOLE = sheet(["a", "b"], [1, "x"], [dt.date(2026, 3, 1), "=1+1"], [1.5, True])
+ROWS = '<row r="2"><c r="A2" t="s"><v>0</v></c><c r="B2" s="1"><v>46082.5</v></c></row>'
+WHOLE = with_strings(
+    with_xml(f'{HEADER}{ROWS}<row r="3"><c r="A3" t="b"><v>1</v></c><c r="B3" t="e"><f>1/0</f><v>#N/A</v></c></row>'),
+    "<si><t>x</t></si>",
+    "<si/>",
+)
 PARTS = ("xl/worksheets/sheet1.xml", "xl/sharedStrings.xml", "xl/styles.xml", "xl/workbook.xml")
 
 

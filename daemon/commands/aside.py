@@ -1,0 +1,118 @@
+"""`blobdrop quarantine list` and `show`: what was set aside, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from daemon import app, terminal
+from daemon.commands.looking import begun
+from daemon.commands.showing import Cell, Column, local, local_zone, print_json, print_table, say, state_cell
+from daemon.errors import NotFoundError
+from daemon.quarantine import Listed, Quarantine, read_report
+from daemon.reports import Report
+from daemon.settings import Settings
+from validators.sentences import printable
+
+
+def list_entries(config: Path | None, *, feed: str | None, customer: str | None, limit: int, json: bool) -> int:
+    """Print what is in quarantine, the newest first."""
+    found = _quarantine(begun(config).settings).list(customer=customer, feed=feed, limit=limit)
+    if json:
+        print_json([_entry_json(each) for each in found])
+        return 0
+    columns = [
+        Column(title="drop"),
+        Column(title="state"),
+        Column(title="feed", leaves=2),
+        Column(title="customer", gives_way=True, leaves=4),
+        Column(title="rows", right=True, leaves=1),
+        Column(title="set aside", right=True),
+        Column(title=f"when ({local_zone()})", leaves=3),
+        Column(title="most often", gives_way=True),
+        Column(title="name", gives_way=True),
+    ]
+    print_table(columns, [_cells(each) for each in found])
+    if not found:
+        say("", "Nothing is in quarantine.")
+    elif len(found) == limit:
+        say("", f"These are the newest {limit:,}; for more: --limit {limit * 10}")
+    return 0
+
+
+def show(config: Path | None, *, drop: str, json: bool) -> int:
+    """Print the report on one drop."""
+    settings = begun(config).settings
+    folder = _find(drop, settings)
+    report = read_report(folder)
+    if json:
+        print_json(report.to_json())
+    else:
+        terminal.show(report, Console(), folder=str(folder))
+    return 0
+
+
+def _quarantine(settings: Settings) -> Quarantine:
+    return Quarantine(app.folder(settings.quarantine.url, "quarantine.url"))
+
+
+def _find(drop: str, settings: Settings) -> Path:
+    """Return the folder of a drop's entry, by its id or, where the ledger knows it, its name.
+
+    Raises:
+        NotFoundError: there is none; the message says what became of the drop instead.
+    """
+    quarantine = _quarantine(settings)
+    try:
+        return quarantine.find(drop)
+    except NotFoundError:
+        ledger = app.open_for_reading(settings)
+        if ledger is None:
+            raise
+        with ledger:
+            row = ledger.drop(drop)
+    folder = quarantine.folder(row.customer, row.feed, row.id)
+    if not folder.is_dir():
+        why = f": {row.reason}" if row.reason else ""
+        raise NotFoundError(f"drop {row.id} ({row.name}) has nothing in quarantine; it is {row.state.value}{why}")
+    return folder
+
+
+def _cells(entry: Listed) -> Sequence[Cell]:
+    report = entry.report
+    if report is None:
+        return [entry.folder.name, "damaged", "", "", "", "", "", entry.damaged, ""]
+    subject, rows = report.subject, report.rows
+    ids: list[Cell] = [subject.drop_id, state_cell(report.state), subject.feed, subject.customer]
+    return [*ids, rows.read, rows.rejected, local(report.finished_at), _commonest(report), subject.name]
+
+
+def _commonest(report: Report) -> str:
+    """Name the rule that was broken most often."""
+    if not report.problems:
+        return report.rejected_because
+    problem = max(report.problems, key=lambda each: (each.whole_file, each.count))
+    return f"{problem.column}: {problem.rule}" if problem.column else problem.rule
+
+
+def _entry_json(entry: Listed) -> dict[str, Any]:
+    report = entry.report
+    folder = {"folder": printable(str(entry.folder)), "damaged": printable(entry.damaged) or None}
+    if report is None:
+        return {"drop": entry.folder.name, **folder}
+    subject, rows, said = report.subject, report.rows, report.to_json()
+    return {
+        "drop": subject.drop_id,
+        "name": printable(subject.name),
+        "feed": said["feed"],
+        "customer": said["customer"],
+        "state": report.state.value,
+        "rows": {"read": rows.read, "accepted": rows.accepted, "rejected": rows.rejected},
+        "rules": [{"rule": each.rule, "column": each.column, "count": each.count} for each in report.problems],
+        "rejected_because": said["rejected_because"],
+        "finished_at": said["finished_at"],
+        **folder,
+    }

@@ -1,0 +1,264 @@
+"""`blobdrop status` and `blobdrop drops`, which only ask the ledger; `blobdrop retry`, which leaves it a note."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from daemon import app, logs
+from daemon.commands.showing import (
+    Cell,
+    Column,
+    local,
+    local_zone,
+    plural,
+    print_json,
+    print_table,
+    say,
+    state_cell,
+)
+from daemon.config import Configuration, load
+from daemon.errors import ConfigError, NotFoundError
+from daemon.ledger import DropRow, Event, Holder, Ledger
+from daemon.model import State
+from daemon.reports import iso
+from validators.sentences import printable
+
+#: What every command says before the first run.
+NOTHING_YET: Final = "Nothing was ingested yet. Start the daemon with: blobdrop run"
+ALWAYS_SHOWN: Final = (State.INGESTED, State.PARTIAL, State.REJECTED)
+#: Drops whose object is not settled are counted up to so many.
+MOST_UNSETTLED: Final = 1_000
+
+
+def begun(config: Path | None) -> Configuration:
+    """Read the settings for a command that only looks, with warnings going to stderr."""
+    logs.configure("text", "warning", sys.stderr)
+    return load(config, os.environ)
+
+
+# -------------------------------------------------------------------- STATUS
+
+
+def status(config: Path | None, *, json: bool) -> int:
+    """Print whether the daemon runs, what has become of drops and rows, and where everything is."""
+    configuration = begun(config)
+    ledger = app.open_for_reading(configuration.settings)
+    if ledger is None:
+        found = _status(configuration, None)
+    else:
+        with ledger:
+            found = _status(configuration, ledger)
+    if json:
+        print_json(found)
+    else:
+        _print_status(found)
+    return 0
+
+
+def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, Any]:
+    settings = configuration.settings
+    counts = ledger.counts() if ledger else {}
+    totals = ledger.totals() if ledger else {}
+    names = [feed.name for feed in settings.feeds] + sorted(name for name in counts if name)
+    return {
+        "daemon": _daemon(ledger.holder() if ledger else None),
+        "places": {
+            "config": None if configuration.file is None else printable(str(configuration.file)),
+            "drops": printable(str(app.folder(settings.source.url, "source.url"))),
+            "tables": printable(str(app.folder(settings.store.url, "store.url"))),
+            "quarantine": printable(str(app.folder(settings.quarantine.url, "quarantine.url"))),
+            "ledger": printable(settings.ledger.url),
+        },
+        "feeds": [
+            {
+                "feed": name,
+                "drops": _by_state(counts.get(name, {})),
+                "rows": {"accepted": totals[name].accepted, "rejected": totals[name].rejected}
+                if name in totals
+                else {"accepted": 0, "rejected": 0},
+            }
+            for name in dict.fromkeys(names)
+        ],
+        "drops": _by_state({state: sum(each.get(state, 0) for each in counts.values()) for state in State}),
+        "unsettled": len(ledger.unsettled(limit=MOST_UNSETTLED)) if ledger else 0,
+        "in_quarantine": _quarantined(app.folder(settings.quarantine.url, "quarantine.url")),
+        "last_activity": _iso(ledger.last_activity() if ledger else None),
+        "begun": ledger is not None,
+    }
+
+
+def _daemon(holder: Holder | None) -> dict[str, Any]:
+    if holder is None:
+        return {"running": False, "pid": None, "since": None}
+    return {"running": True, "pid": holder.pid, "since": iso(holder.since)}
+
+
+def _by_state(counts: dict[State, int]) -> dict[str, int]:
+    return {state.value: counts.get(state, 0) for state in State}
+
+
+def _quarantined(root: Path) -> int:
+    """Count entries by their folders, `CUSTOMER/FEED/DROP`, without reading their reports."""
+    return sum(1 for folder in root.glob("*/*/*") if not folder.name.startswith("."))
+
+
+def _iso(at: float | None) -> str | None:
+    return iso(at) if at else None
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    if not found["begun"]:
+        say(NOTHING_YET, "")
+    print_table([Column(), Column(gives_way=True)], list(_status_lines(found)))
+    say("")
+    # States that nothing is in only make the table wide.
+    states = [state for state, count in found["drops"].items() if count or state in ALWAYS_SHOWN]
+    columns = [Column(title="feed"), *(Column(title=state, right=True, leaves=1) for state in states)]
+    columns += [Column(title="rows in table", right=True), Column(title="set aside", right=True)]
+    print_table(columns, [_feed_cells(each, states) for each in found["feeds"]] + _unmatched_cells(found, states))
+
+
+def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    daemon, places = found["daemon"], found["places"]
+    if daemon["running"]:
+        yield "daemon", f"running as process {daemon['pid']}, since {_wall(daemon['since'])}"
+    else:
+        yield "daemon", "not running; start it with: blobdrop run"
+    yield "settings", places["config"] or "built in"
+    yield "drop files into", places["drops"]
+    yield "tables", places["tables"]
+    aside = plural(found["in_quarantine"], "drop")
+    yield "quarantine", f"{places['quarantine']}  ({aside}: blobdrop quarantine list)"
+    yield "ledger", places["ledger"]
+    yield "newest activity", _wall(found["last_activity"]) or "none"
+    waiting = found["drops"][State.FOUND.value] + found["drops"][State.WORKING.value]
+    yield "waiting", plural(waiting, "drop")
+    if found["unsettled"]:
+        yield "to be settled", plural(found["unsettled"], "drop")
+
+
+def _wall(at: str | None) -> str:
+    """Return an instant in ISO 8601 by the clock on the wall, with its zone; empty for never."""
+    return f"{local(datetime.fromisoformat(at).timestamp())} {local_zone()}" if at else ""
+
+
+def _feed_cells(feed: dict[str, Any], states: Sequence[str]) -> Sequence[Cell]:
+    counts = (feed["drops"][state] for state in states)
+    return [feed["feed"], *counts, feed["rows"]["accepted"], feed["rows"]["rejected"]]
+
+
+def _unmatched_cells(found: dict[str, Any], states: Sequence[str]) -> list[Sequence[Cell]]:
+    count = found["drops"][State.UNMATCHED.value]
+    cells = (count if state == State.UNMATCHED else "" for state in states)
+    return [["(no feed)", *cells, "", ""]] if count else []
+
+
+# -------------------------------------------------------------------- DROPS
+
+
+def drops(
+    config: Path | None,
+    *,
+    state: str | None,
+    feed: str | None,
+    customer: str | None,
+    name: str | None,
+    history: str | None,
+    limit: int,
+    json: bool,
+) -> int:
+    """Print drops, the newest first; or all that has happened to one object."""
+    ledger = app.open_for_reading(begun(config).settings)
+    if ledger is None:
+        _print_drops((), json=json)
+        return 0
+    with ledger:
+        if history is not None:
+            _print_history(ledger, history, json=json)
+            return 0
+        wanted = State(state) if state else None
+        found = ledger.drops(wanted, feed=feed, customer=customer, name=name, limit=limit)
+    _print_drops(found, json=json)
+    if not json and len(found) == limit:
+        say("", f"These are the newest {limit:,}; for more: --limit {limit * 10}")
+    return 0
+
+
+def _print_drops(found: Sequence[DropRow], *, json: bool) -> None:
+    if json:
+        print_json([row.to_json() for row in found])
+        return
+    columns = [
+        Column(title="drop"),
+        Column(title="state"),
+        Column(title="feed", leaves=4),
+        Column(title="customer", gives_way=True, leaves=5),
+        Column(title="read", right=True, leaves=2),
+        Column(title="accepted", right=True, leaves=3),
+        Column(title="rejected", right=True),
+        Column(title=f"found ({local_zone()})", leaves=1),
+        Column(title="name", gives_way=True),
+    ]
+    print_table(columns, [_drop_cells(row) for row in found])
+    if not found:
+        say("", "There are no such drops.")
+
+
+def _drop_cells(row: DropRow) -> Sequence[Cell]:
+    counts = [row.rows_read, row.rows_accepted, row.rows_rejected] if row.finished_at else ["", "", ""]
+    return [row.id, state_cell(row.state), row.feed, row.customer, *counts, local(row.found_at), row.name]
+
+
+def _print_history(ledger: Ledger, name: str, *, json: bool) -> None:
+    """Print every version of an object and what has happened to it.
+
+    Raises:
+        NotFoundError: there is no such object.
+    """
+    versions = ledger.history(name) or ledger.history(ledger.drop(name).name)
+    events = {row.id: ledger.events(row.id) for row in versions}
+    if json:
+        print_json([{**row.to_json(), "events": [each.to_json() for each in events[row.id]]} for row in versions])
+        return
+    for row in versions:
+        say(f"{row.name}, drop {row.id}: {row.state.value}" + (f", {row.reason}" if row.reason else ""))
+        columns = [
+            Column(title=f"when ({local_zone()})"),
+            Column(title="event"),
+            Column(title="state"),
+            Column(title="note"),
+        ]
+        print_table(columns, [_event_cells(each) for each in events[row.id]])
+        say(*([f"report: {row.report}/report.html"] if row.report else []), "")
+
+
+def _event_cells(event: Event) -> Sequence[Cell]:
+    return [local(event.at), event.kind.value, state_cell(event.state) if event.state else "", event.note]
+
+
+# -------------------------------------------------------------------- RETRY
+
+
+def retry(config: Path | None, *, drop: str | None, all_failed: bool, json: bool) -> int:
+    """Give a failed drop, or all of them, another go; the daemon takes it up in its next turn."""
+    if (drop is None) != all_failed:
+        raise ConfigError("name one drop, or give --all-failed: blobdrop drops --state failed shows which there are")
+    ledger = app.open_for_reading(begun(config).settings)
+    if ledger is None:
+        raise NotFoundError("nothing was ingested yet, so nothing has failed; start the daemon with: blobdrop run")
+    with ledger:
+        ids = ledger.retry(drop, time.time())
+        running = ledger.holder() is not None
+    if json:
+        print_json({"retried": list(ids), "daemon_running": running})
+        return 0
+    say(f"{plural(len(ids), 'drop')} will be tried again" if ids else "No drop has failed.")
+    if ids and not running:
+        say("The daemon is not running; start it with: blobdrop run")
+    return 0

@@ -1,0 +1,1 @@
+"""Contracts and dirty files that nobody would think of, held against a slow and obvious reference."""
