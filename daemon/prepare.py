@@ -216,25 +216,25 @@ class _Work:
                 key = (part.match and part.match.columns, tuple(part.source.schema))
                 groups.setdefault(key, []).append((held, part))
         for group in groups.values():
-            for (held, _), judged in zip(group, self._judge_group([part for _, part in group]), strict=True):
+            for (held, _), (part, judged) in zip(group, self._judge_group(group), strict=True):
+                held.parts = [part]
                 held.judged.append(judged)
 
-    def _judge_group(self, parts: list[Part]) -> list[Judged]:
+    def _judge_group(self, group: list[tuple[_Small, Part]]) -> list[tuple[Part, Judged]]:
+        parts = [part for _, part in group]
         match = parts[0].match
         # Arrow forgets how many rows there are when tables without a column are put together.
         if len(parts) == 1 or match is None or not parts[0].source.num_columns:
-            return [self._judge_part(part) for part in parts]
+            return [held.judging.judge(part) for held, part in group]
         try:
             together = judge_rows(match, pa.concat_tables([part.source for part in parts]), self._policy.zone)
         except FileProblem:
             # A rule that fails on one file's rows must not be held against the others'.
-            return [self._judge_part(part) for part in parts]
+            return [held.judging.judge(part) for held, part in group]
         lengths = [len(part.chunk.rows) for part in parts]
         starts = itertools.accumulate(lengths, initial=0)
-        return [together.part(start, length) for start, length in zip(starts, lengths, strict=False)]
-
-    def _judge_part(self, part: Part) -> Judged:
-        return part.judge(self._policy.zone)
+        pieces = [together.part(start, length) for start, length in zip(starts, lengths, strict=False)]
+        return list(zip(parts, pieces, strict=True))
 
     def _land_together(self, small: list[_Small]) -> None:
         """Decide on each file by itself, conclude its drop, and stage all good rows together."""

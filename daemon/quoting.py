@@ -19,6 +19,9 @@ _WIDE_SIGNS = rb"\xef\xbc[\x8b\x8d\x9d\xa0]"
 _FORMULA = re.compile(rb"'*(?:[=@\t\r\n+\-]|" + _WIDE_SIGNS + rb")")
 _NUMBER = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
+#: How the words on a record without cells begin (`validators.sentences.malformed_sentence`).
+_WORDS = re.compile(rb"row [0-9]+ \(line [0-9]+\): ")
+
 
 @dataclass(frozen=True)
 class Quoting:
@@ -79,6 +82,19 @@ class Quoting:
         delimiter = self.delimiter.encode()
         cut = [delimiter.join(self._split(record)[:-count]) for record in records.to_pylist()]
         return pa.array(cut, pa.large_binary())
+
+    def without_words(self, records: pa.Array) -> pa.Array:
+        """Return records that had too few or too many cells without the line and words that were put behind them.
+
+        Else these would count as cells when the file is dropped back once more, and make a short record a whole one.
+        """
+        kept = [self._without_words(record) for record in records.to_pylist()]
+        return pa.array(kept, pa.large_binary())
+
+    def _without_words(self, record: bytes) -> bytes:
+        *cells, line, words = [b"", b"", *self._split(record)]
+        told = line.isdigit() and _WORDS.match(words.removeprefix(self.quote.encode()))
+        return self.delimiter.encode().join(cells[2:]) if told else record
 
     def _split(self, record: bytes) -> list[bytes]:
         cells = [match["cell"] for match in self._any_cell.finditer(record)]

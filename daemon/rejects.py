@@ -155,13 +155,19 @@ class RejectedWriter:
 
     def _malformed(self, malformed: Sequence[Malformed]) -> _Rejects:
         raw = pa.array([_utf8(record.raw) for record in malformed], pa.large_binary())
-        whole = self._quoting.always(raw.cast(pa.string()))
+        whole = self._whole(raw.cast(pa.string()), self._names or ())
         fields = pa.array([record.rule == FIELD_COUNT for record in malformed])
+        split = self._quoting.without_words(raw) if self._returned else raw
         return _Rejects(
-            pc.if_else(fields, self._quoting.guarded(raw, returned=self._returned), whole),
+            pc.if_else(fields, self._quoting.guarded(split, returned=self._returned), whole),
             np.array([record.line for record in malformed], np.int64),
             pa.array([malformed_sentence(record) for record in malformed], pa.string()),
         )
+
+    def _whole(self, raw: pa.Array, names: Sequence[str]) -> pa.Array:
+        """Write records that have no cells as one cell each, and never as one that fits when it is dropped back."""
+        cell = self._quoting.always(raw)
+        return pc.binary_join_element_wise(cell, _binary(""), self._delimiter) if len(names) == 1 else cell
 
     def _write(self, rejects: _Rejects) -> None:
         file = self._file or self._open(self._names or ())
@@ -188,7 +194,7 @@ class RejectedWriter:
             self._open(spool.names)
             for table, lines, problems, whole in spool.read():
                 records = self._joined(table, spool.names)
-                broken = self._quoting.always(pc.fill_null(whole, ""))
+                broken = self._whole(pc.fill_null(whole, ""), spool.names)
                 records = pc.if_else(pc.is_valid(whole), broken, records)
                 self._write(_Rejects(records, lines.to_numpy(), problems))
         spool.remove()

@@ -54,8 +54,8 @@ def check_rows(match: Match, table: pa.Table) -> Checked:
         values = _cast(column, table)
         typed.append(values.values)
         if column.name not in match.absent:
-            bare = not column.nullable and (column.required or not match.named_by_record)
-            hits.extend(_cell_hits(column, values, unknown, needs_value=bare))
+            may_lack = match.named_by_record and not column.required
+            hits.extend(_cell_hits(column, values, unknown, may_lack=may_lack))
     result = pa.Table.from_arrays(typed, schema=match.schema)
     if table.num_rows:
         columns = {column.name: column for column in match.columns if column.name not in match.absent}
@@ -71,8 +71,11 @@ def _cast(column: Column, table: pa.Table) -> Cast:
     return cast(table[column.name], column.type)
 
 
-def _cell_hits(column: Column, cells: Cast, unknown: dict[str, Mask], *, needs_value: bool) -> Iterator[Hit]:
-    """Yield what is wrong with single cells, and note those that no rule can judge."""
+def _cell_hits(column: Column, cells: Cast, unknown: dict[str, Mask], *, may_lack: bool) -> Iterator[Hit]:
+    """Yield what is wrong with single cells, and note those that no rule can judge.
+
+    With `may_lack` a record may leave the column out, and then no rule is held against it.
+    """
     if not cells.values.null_count:
         return
     empty = cells.values.is_null().to_numpy(zero_copy_only=False)
@@ -88,9 +91,9 @@ def _cell_hits(column: Column, cells: Cast, unknown: dict[str, Mask], *, needs_v
         )
     if not empty.any():
         return
-    if not column.holds_nulls:
+    if may_lack or not column.holds_nulls:
         unknown[column.name] = empty | unknown[column.name] if column.name in unknown else empty
-    if needs_value:
+    if not column.nullable and not may_lack:
         yield Hit(rule=NOT_NULLABLE, column=column.name, expected="a value", failed=empty)
 
 

@@ -18,7 +18,7 @@ class DataError(BlobdropError):
     """The data is wrong. The file is at fault; its sender can mend it."""
 
 
-class FileProblem(DataError):
+class FileProblem(DataError):  # noqa: N818 - `problem` is the word of reports
     """The file as a whole cannot be trusted, so none of its rows is taken.
 
     Attributes:

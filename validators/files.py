@@ -108,14 +108,32 @@ class FileJudging:
             rejected |= hit.failed
         final = replace(judged, rejected=rejected)
         judgement.rows(final, part.chunk, part.source, forced)
-        if self._whole is not None and part.match is not None and not self._forced:
-            self._whole.add(Checked(typed=judged.typed, hits=judged.hits, unknown=judged.unknown), part.chunk.rows)
+        if part.match is not None and not self._forced:
+            self._add_to_whole(part, judged)
         if part.match is None:
             return final, pa.array([self.judgement.rejected_because] * len(rejected), pa.string())
         if self._forced.everything:
             final = replace(final, rejected=np.ones(len(rejected), np.bool_))
         self._accepted += len(rejected) - int(np.count_nonzero(final.rejected))
         return final, told(final, forced)
+
+    def _add_to_whole(self, part: Part, judged: Judged) -> None:
+        """Keep what cross-row rules need of these rows; a file too large for them is noted as broken."""
+        if self._whole is None or self.judgement.broken_as_a_whole:
+            return
+        try:
+            self._whole.add(Checked(typed=judged.typed, hits=judged.hits, unknown=judged.unknown), part.chunk.rows)
+        except FileProblem as problem:
+            self.judgement.broken(problem)
+
+    def judge(self, part: Part) -> tuple[Part, Judged]:
+        """Check a part's rows; where a rule itself fails, the file is noted as broken and the part as not judged."""
+        try:
+            return part, part.judge(self._policy.zone)
+        except FileProblem as problem:
+            self.judgement.broken(problem)
+            unmatched = replace(part, match=None)
+            return unmatched, unmatched.judge(self._policy.zone)
 
     def finish(self) -> Forced:
         """Return what another reading has to heed; nothing, in the common case, where this one stands."""
@@ -196,30 +214,22 @@ def judge(reader: Reader, contract: Contract, policy: Policy, limits: Limits, si
     Where rules over the whole file, its budget, or a break in its middle reject rows that have gone to the sink
     already, the sink is restarted and the file is read a second time with that known.
     """
-    first = _reading(FileJudging(reader, contract, policy, limits), policy, sink)
+    first = _reading(FileJudging(reader, contract, policy, limits), sink)
     forced = first.finish()
     while forced:
         sink.restart()
-        first = _reading(FileJudging(reader, contract, policy, limits, forced), policy, sink)
+        first = _reading(FileJudging(reader, contract, policy, limits, forced), sink)
         forced = first.finish()
     return first.verdict()
 
 
-def _reading(judging: FileJudging, policy: Policy, sink: Sink) -> FileJudging:
+def _reading(judging: FileJudging, sink: Sink) -> FileJudging:
     with closing(pipelined(judging.parts())) as parts:
         for part in parts:
-            try:
-                judged, problems = judging.take(part, part.judge(policy.zone))
-            except FileProblem as problem:
-                judging.judgement.broken(problem)
-                judged, problems = judging.take(replace(part, match=None), unchecked_part(part))
-            sink.batch(part, judged, problems)
+            checked, rows = judging.judge(part)
+            judged, problems = judging.take(checked, rows)
+            sink.batch(checked, judged, problems)
     return judging
-
-
-def unchecked_part(part: Part) -> Judged:
-    """Return the part's rows as ones that cannot be judged."""
-    return replace(part, match=None).judge("")
 
 
 def check_file(

@@ -121,8 +121,7 @@ def _dayless(contract: Contract, days: pa.Array, hits: Sequence[Hit]) -> Iterato
 
 def contract_names(match: Match, chunk: Chunk) -> pa.Table:
     """Return the chunk's known columns under the contract's names."""
-    known = [name for name in chunk.table.column_names if name in match.names]
-    return chunk.table.select(known).rename_columns([match.names[name] for name in known])
+    return match.renamed(chunk.table)
 
 
 def told(judged: Judged, forced: Sequence[Hit] = ()) -> pa.Array:
@@ -277,7 +276,8 @@ def _problem(key: tuple[str, str | None], tally: _Tally) -> Problem:
 def _samples(hit: Hit, positions: Numbers, chunk: Chunk, source: pa.Table) -> Iterator[Sample]:
     shown = [hit.column] if hit.column else list(hit.shows)
     cells = source.select([name for name in shown if name in source.column_names]).take(pa.array(positions))
-    texts = {name: to_text(cells[name]).to_pylist() for name in cells.column_names}
+    nothing: list[str | None] = [None] * len(positions)  # No record of this batch has the column; of another one may.
+    texts = {name: to_text(cells[name]).to_pylist() if name in cells.column_names else nothing for name in shown}
     for index, position in enumerate(positions):
         value = _shown(texts, index, hit.column)
         row, line = int(chunk.rows[position]), int(chunk.lines[position]) or None
@@ -310,6 +310,7 @@ def forced_hits(forced: Forced, rows: Numbers) -> tuple[Hit, ...]:
                     failed=failed,
                     hint=hit.hint,
                     allowed=hit.allowed,
+                    shows=hit.shows,
                 )
             )
     return tuple(found)

@@ -54,7 +54,10 @@ class Match:
         for name in sorted(table.column_names, key=lambda name: self.names.get(name) != name):
             if name in self.names:
                 found.setdefault(self.names[name], []).append(table[name])
-        return pa.table({name: _first_given(columns) for name, columns in found.items()})
+        renamed = table.select([])  # It still knows how many rows there are.
+        for name, columns in found.items():
+            renamed = renamed.append_column(name, _first_given(columns))
+        return renamed
 
 
 def match(contract: Contract, names: Sequence[str], *, final: bool = True) -> Match:

@@ -16,7 +16,7 @@ from validators.errors import FileProblem
 from validators.evaluating import Cells, Found, evaluate
 from validators.matching import ABSENT, columns_on, rules_on
 from validators.model import Mask, Numbers
-from validators.rules import CHECK_ERROR, Rule, Scope, listed
+from validators.rules import CHECK_ERROR, TYPE, Rule, Scope, listed
 from validators.uniqueness import Uniqueness
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class WholeDrop:
             key = (rule.name, rule.column or "", *rule.columns)
             if key not in self._uniques:
                 self._uniques[key], self._unique_rules[key] = Uniqueness(), rule
-            masks = [checked.unknown[name] for name in rule.columns if name in checked.unknown]
+            masks = _not_compared(checked, rule)
             keys = checked.typed.select(list(rule.columns))
             if masks:
                 known = ~np.logical_or.reduce(masks)
@@ -181,6 +181,17 @@ class WholeDrop:
         columns = [column for column in self._contract.columns if not column.pattern]
         typed = pa.table({column.name: pa.array([], column.type.arrow) for column in columns})
         return _Part(typed, {}, np.empty(0, np.int64))
+
+
+def _not_compared(checked: Checked, rule: Rule) -> list[Mask]:
+    """Return the rows whose values in a rule's columns cannot be compared with those of others.
+
+    Of several columns some may be empty: rows with the same values and the same gaps are the same.
+    """
+    columns = rule.columns or ()
+    if len(columns) > 1:
+        return [hit.failed for hit in checked.hits if hit.rule == TYPE and hit.column in columns]
+    return [checked.unknown[name] for name in columns if name in checked.unknown]
 
 
 def _unknown(part: _Part, name: str) -> Mask | None:

@@ -98,9 +98,7 @@ class Blobdrop:
         said = out.read_text(), err.read_text()
         return Run(code, *said, time.monotonic() - began, memory)
 
-    def once(
-        self, *, code: int | tuple[int, ...] = (0, PROBLEMS), before: Callable[[], None] | None = None
-    ) -> Any:
+    def once(self, *, code: int | tuple[int, ...] = (0, PROBLEMS), before: Callable[[], None] | None = None) -> Any:
         """Work until nothing is left; return the summary."""
         done = self.run("run", "--once", "--json", before=before)
         expected = (code,) if isinstance(code, int) else code
@@ -112,7 +110,7 @@ class Blobdrop:
         log = self.folder / "daemon.log"
         with log.open("ab") as stderr:
             self.process = self._started(["run"], stderr, stderr, before)
-        wait_for(lambda: self.alive or pytest.fail(self.log), "the daemon holds its ledger")
+        wait_for(lambda: self.alive, "the daemon holds its ledger")
 
     def stop(self, number: int = signal.SIGTERM, *, patience: float = 10.0) -> int:
         """Send a signal to the daemon and wait until it has ended; return its exit code."""
@@ -201,7 +199,10 @@ class Blobdrop:
             names, *records = csv.reader(file)
         assert tuple(names[-2:]) == RETURNED
         # A record whose fields were too few or too many has its own number of cells before the two at the end.
-        return [dict(zip(names, record[:-2], strict=False)) | dict(zip(RETURNED, record[-2:], strict=True)) for record in records]
+        return [
+            dict(zip(names, record[:-2], strict=False)) | dict(zip(RETURNED, record[-2:], strict=True))
+            for record in records
+        ]
 
     def originals(self, name: str, *, feed: str = "metrics") -> list[Path]:
         """Return the files that were kept of a drop beside its report."""

@@ -18,7 +18,7 @@ from .report import Result, as_json, machine, table
 
 
 def main() -> None:
-    """Run the benches that were asked for. Slow figures are no error: the table says what is short of what is wanted."""
+    """Run the benches that were asked for. Slow figures are no error: the table says what falls short."""
     asked = arguments()
     print(f"machine: {', '.join(f'{name} {value}' for name, value in machine().items())}", flush=True)
     compile_bytecode()

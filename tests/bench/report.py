@@ -82,12 +82,8 @@ def table(results: Iterable[Result]) -> str:
         for result in results
         for name, figures in result.contenders.items()
     ]
-    return "\n\n".join(
-        [
-            _aligned([head, *rows], {3, 4, 5}),
-            _aligned([("bench", "contender", "median", "peak memory", "runs"), *more], {2, 3}),
-        ]
-    )
+    below = ("bench", "contender", "median", "peak memory", "runs")
+    return _aligned([head, *rows], right={3, 4, 5}) + "\n\n" + _aligned([below, *more], right={2, 3})
 
 
 def as_json(results: Iterable[Result], sizes: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,12 +135,10 @@ def _all(figures: Figures) -> str:
     return " ".join(f"{seconds:.2f}" for seconds in figures.seconds) + part
 
 
-def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width) for column, (cell, width) in each
-        ).rstrip()
-        for each in (enumerate(zip(row, widths, strict=True)) for row in rows)
-    ]
+def _aligned(rows: Sequence[Sequence[str]], *, right: set[int]) -> str:
+    columns = []
+    for number, cells in enumerate(zip(*rows, strict=True)):
+        width = max(map(len, cells))
+        columns.append([cell.rjust(width) if number in right else cell.ljust(width) for cell in cells])
+    lines = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

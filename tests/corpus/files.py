@@ -91,8 +91,12 @@ def impossible_json_numbers() -> bytes:
     plain = {name: value for name, value in row("n").items() if name != "date"}
     wrong = ('"timestamp": 99999999999999999999', '"timestamp": 1e999', '"timestamp": 12.5')
     lines = [json.dumps(plain | {"unit_id": f"n{n}"})[:-1] + f", {text}}}" for n, text in enumerate(wrong)]
-    lines.append('{"unit_id": "n9", "id_type": "user_id", "metric_name": "m", "date": "2026-03-01", "metric_value": 1e999}')
-    lines.append('{"unit_id": "n8", "id_type": "user_id", "metric_name": "m", "date": "2026-03-01", "metric_value": NaN}')
+    lines.append(
+        '{"unit_id": "n9", "id_type": "user_id", "metric_name": "m", "date": "2026-03-01", "metric_value": 1e999}'
+    )
+    lines.append(
+        '{"unit_id": "n8", "id_type": "user_id", "metric_name": "m", "date": "2026-03-01", "metric_value": NaN}'
+    )
     return ndjson(*lines, *(row(f"fine{number}") for number in range(5)))
 
 

@@ -83,7 +83,6 @@ def _number_checks() -> tuple[Check, ...]:
     )
 
 
-
 def _text_checks() -> tuple[Check, ...]:
     return (
         Check(rule="str_length", holds=lambda v: 1 <= len(v) <= 5, source="pa.Check.str_length(1, 5)"),
@@ -116,7 +115,9 @@ def checks_on(kind: Kind) -> tuple[Check, ...]:
     if kind.name == "timestamp":
         noon = NOON.replace(tzinfo=dt.UTC) if kind.zoned else NOON
         return (
-            Check(rule="less_than", holds=lambda v: v < noon, source=f"pa.Check.lt(pd.Timestamp('{noon.isoformat()}'))"),
+            Check(
+                rule="less_than", holds=lambda v: v < noon, source=f"pa.Check.lt(pd.Timestamp('{noon.isoformat()}'))"
+            ),
         )
     if kind.name == "category":
         return (Check(rule="isin", holds=lambda v: v != "blue", source="pa.Check.isin(['red', 'green'])"),)
@@ -216,7 +217,9 @@ def source_of(contract: Contract) -> str:
         checks = ", ".join(check.source for check in each.checks)
         lines.append(f"    {each.name!r}: pa.Column({each.source}, [{checks}], {options}{blame}),")
     checks = ", ".join(check.source for check in contract.checks)
-    together = f"unique={list(contract.together)!r}, report_duplicates={contract.blame!r}, " if contract.together else ""
+    together = (
+        f"unique={list(contract.together)!r}, report_duplicates={contract.blame!r}, " if contract.together else ""
+    )
     return "\n".join([*lines, f"}}, {together}checks=[{checks}])", ""])
 
 
@@ -258,8 +261,11 @@ def text_cells(kind: Kind | None) -> st.SearchStrategy[str]:
     good = [f"{cell}Z" for cell in GOOD[kind.name]] if kind.zoned else GOOD[kind.name]
     anything = st.text(st.characters(codec="utf-8", exclude_characters="\0\ufeff"), max_size=6)
     return st.integers(0, 19).flatmap(
-        lambda n: st.sampled_from(good) if n < 15 else (st.sampled_from(NASTY), st.just(""), anything)[(n - 14) // 2 % 3]
+        lambda n: (
+            st.sampled_from(good) if n < 15 else (st.sampled_from(NASTY), st.just(""), anything)[(n - 14) // 2 % 3]
+        )
     )
+
 
 # ---------------------------------------------------------------- FILES
 
@@ -354,7 +360,11 @@ def json_cells(draw: st.DrawFn, column: Column | None) -> str | None:
     text = draw(text_cells(kind))
     how = draw(st.integers(0, 9))
     if how < 2:
-        return None if how == 0 and not (column and column.required) else draw(st.sampled_from(("null", '""', "true", "12", "12.0", "1e3")))
+        return (
+            None
+            if how == 0 and not (column and column.required)
+            else draw(st.sampled_from(("null", '""', "true", "12", "12.0", "1e3")))
+        )
     try:
         is_json = json.loads(text, parse_constant=lambda _: []) not in ([], {}, "") and how > 4
     except ValueError:
@@ -372,7 +382,10 @@ STORED: Final[Mapping[str, tuple[Any, tuple[Given, ...]]]] = {
         (0.0, -0.0, 1.5, 12.0, 12.5, 2.25, 0.1, float("nan"), float("inf"), 1e300, 2.0**63, 2.0**53, 1e3),
     ),
     "float32": (pa.float32(), (0.0, 1.5, 12.0, 12.5, -2.25, float("nan"), 1000.0)),
-    "decimal": (pa.decimal128(12, 3), tuple(map(Decimal, ("0.000", "1.500", "12.000", "12.345", "-2.000", "123456789.010")))),
+    "decimal": (
+        pa.decimal128(12, 3),
+        tuple(map(Decimal, ("0.000", "1.500", "12.000", "12.345", "-2.000", "123456789.010"))),
+    ),
     "bool": (pa.bool_(), (True, False)),
     "date32": (pa.date32(), (DAY, dt.date(2026, 3, 1), dt.date(1, 1, 1), dt.date(9999, 12, 31))),
     "timestamp": (
@@ -381,7 +394,11 @@ STORED: Final[Mapping[str, tuple[Any, tuple[Given, ...]]]] = {
     ),
     "timestamp with offset": (
         pa.timestamp("ms", "UTC"),
-        (NOON.replace(tzinfo=dt.UTC), dt.datetime(2026, 3, 1, 1, 2, 3, 456000, dt.UTC), dt.datetime(2026, 1, 14, tzinfo=dt.UTC)),
+        (
+            NOON.replace(tzinfo=dt.UTC),
+            dt.datetime(2026, 3, 1, 1, 2, 3, 456000, dt.UTC),
+            dt.datetime(2026, 1, 14, tzinfo=dt.UTC),
+        ),
     ),
 }
 FITTING: Final[Mapping[str, tuple[str, ...]]] = {

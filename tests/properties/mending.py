@@ -54,7 +54,9 @@ def _row(
     """Return a row that goes with those before it: first as it is, then with one after the other value tried."""
     for place in range(-1, 16):
         cells = {
-            name: given[name] if place < 0 or _may_stay(contract, columns, name) else _value(columns[name], place, shift)
+            name: given[name]
+            if place < 0 or _may_stay(contract, columns, name)
+            else _value(columns[name], place, shift)
             for shift, name in enumerate(names)
         }
         if not _faults(contract, names, [*taken, {name: cell or None for name, cell in cells.items()}]):

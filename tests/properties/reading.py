@@ -16,7 +16,7 @@ LINE, PROBLEMS = "_line", "_problems"
 #: What a spreadsheet would run, apostrophes before it included.
 RUNS = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 #: What stands at the end of a record that was no good in an earlier rejected.csv.
-SAID = re.compile(r"[0-9]*,row [0-9]+ .*", re.DOTALL)
+SAID = re.compile(r"[0-9]+,row [0-9]+ \(line [0-9]+\): .*", re.DOTALL)
 PLAIN_NUMBER = re.compile(r"[+-]([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -68,12 +68,13 @@ def table(names: Sequence[str], rows: Sequence[Sequence[Given]]) -> File:
     return File(records=tuple(records), names=tuple(names))
 
 
-def shown(record: Record, names: Sequence[str]) -> tuple[str, ...]:
-    """Return a record's cells as rejected.csv must show them."""
+def shown(record: Record, names: Sequence[str]) -> list[str]:
+    """Return a record's cells as rejected.csv must show them, under these columns."""
     if record.shown is not None:
-        return record.shown
+        # What has no cells is one cell, and one more where it would else be taken for a row when it is dropped back.
+        return [*record.shown, *([""] if record.wrong == "invalid_json" and len(names) == 1 else [])]
     cells = [record.cells.get(name) for name in names]
-    return tuple("" if is_nothing(cell) else text_of(cell) for cell in cells)
+    return ["" if is_nothing(cell) else text_of(cell) for cell in cells] or [""]
 
 
 def guarded(cell: str) -> str:

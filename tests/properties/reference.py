@@ -137,6 +137,8 @@ class Expected:
     #: Row -> the day it belongs to; None where nothing says so.
     days: dict[int, dt.date | None] = field(default_factory=dict)
     rejected: set[int] = field(default_factory=set)
+    #: Cells without a value: row and column.
+    empty: set[tuple[int, str]] = field(default_factory=set)
     #: Whether so many rows are rejected that all of them are.
     over_budget: bool = False
 
@@ -354,9 +356,11 @@ def _judge_cell(
     """Judge one cell by itself; what checks may see of it goes into `known`."""
     given, is_time = record.cells.get(column.name), column.name == contract.time_column
     if is_nothing(given):
-        if (is_time or not column.nullable) and (is_time or column.required or not lenient):
+        may_lack = lenient and not column.required and not is_time
+        expected.empty.add((record.row, column.name))
+        if (is_time or not column.nullable) and not may_lack:
             expected.blame(record.row, "not_nullable", column.name)
-        if column.kind.holds_nothing:
+        if column.kind.holds_nothing and not may_lack:
             known[column.name] = None
         return
     try:
@@ -375,11 +379,14 @@ def _judge_cell(
 def _judge_unique(
     names: tuple[str, ...], blame: str, column: str | None, known: Mapping[int, Mapping[str, Value]], expected: Expected
 ) -> None:
-    """Blame rows with the same values; two empty cells are the same, and unreadable ones are not compared."""
+    """Blame rows with the same values; unreadable ones are not compared.
+
+    Two empty cells are the same; in a column by itself, only where what checks see can hold them.
+    """
     groups: dict[tuple[Value, ...], list[int]] = {}
     for row, values in known.items():
-        if all(name in values for name in names):
-            groups.setdefault(tuple(values[name] for name in names), []).append(row)
+        if all(name in values or (len(names) > 1 and (row, name) in expected.empty) for name in names):
+            groups.setdefault(tuple(values.get(name) for name in names), []).append(row)
     for rows in groups.values():
         blamed = {"all": rows if len(rows) > 1 else [], "exclude_first": rows[1:], "exclude_last": rows[:-1]}[blame]
         for row in blamed:

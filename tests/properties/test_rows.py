@@ -55,6 +55,17 @@ def world(spec: Contract, dialect: Dialect) -> Iterator[World]:
 # ---------------------------------------------------------------- WHAT CAME, HELD AGAINST WHAT MUST
 
 
+def hold(here: World, file: File, came: Came) -> None:
+    """Hold everything that came of one drop against the reference; show all of it where it fails."""
+    try:
+        assert_as_expected(here.spec, here.dialect, file, came)
+    except (AssertionError, KeyError) as error:
+        said = f"{source_of(here.spec)}{here.spec.time_column=} {here.spec.max_rejected_ratio=} {here.dialect=}"
+        shown = "\n".join(f"{each.row} {each.wrong} {dict(each.cells)}" for each in file.records)
+        error.add_note(f"{said}\n{file.names}\n{shown}\n{came.outcome}\n{came.report}\n{came.rejected}")
+        raise
+
+
 def assert_as_expected(spec: Contract, dialect: Dialect, file: File, came: Came) -> None:
     """Hold everything that came of one drop against the reference."""
     expected = judge(spec, file)
@@ -100,7 +111,7 @@ def assert_rejected(file: File, dialect: Dialect, expected: Expected, came: Came
     if file.names is not None:
         assert tuple(names) == file.names
     cells = [[reading.unguarded(cell) for cell in fields[:-2]] for _, fields in lines]
-    assert cells == [list(reading.shown(record, names)) or [""] for record in records]
+    assert cells == [reading.shown(record, names) for record in records]
     assert [fields[-2] for _, fields in lines] == [str(record.line or "") for record in records]
     assert all(reading.guarded(reading.unguarded(cell)) == cell for _, fields in lines for cell in fields)
     if not expected.whole:
@@ -126,9 +137,7 @@ def assert_words(came: Came, faults: set[tuple[str, str | None]], said: str) -> 
 def assert_report(expected: Expected, came: Came) -> None:
     """Hold report.json against the reference: every rule, its exact count, and its rows."""
     whole = bool(expected.whole) or expected.over_budget
-    assert came.outcome.state is (
-        State.REJECTED if whole else State.PARTIAL if expected.rejected else State.INGESTED
-    )
+    assert came.outcome.state is (State.REJECTED if whole else State.PARTIAL if expected.rejected else State.INGESTED)
     assert bool(came.outcome.reason) == whole
     assert (came.report is None) == (not expected.whole and not expected.faults)
     if came.report is None:
@@ -177,7 +186,9 @@ def assert_verdict(verdict: Verdict, came: Came) -> None:
     assert verdict.rejected_because == came.outcome.reason
     said = [(each.rule, each.column, each.count, each.expected, each.hint) for each in verdict.problems]
     report = came.report or {"problems": []}
-    assert said == [tuple(each[key] for key in ("rule", "column", "count", "expected", "hint")) for each in report["problems"]]
+    assert said == [
+        tuple(each[key] for key in ("rule", "column", "count", "expected", "hint")) for each in report["problems"]
+    ]
     samples = [[(one.row, one.line, one.value, one.message) for one in each.sample] for each in verdict.problems]
     assert samples == [[tuple(one.values()) for one in each["sample"]] for each in report["problems"]]
 
@@ -185,13 +196,8 @@ def assert_verdict(verdict: Verdict, came: Came) -> None:
 def assert_all(here: World, files: Sequence[Dropped]) -> dict[tuple[str, int], Came]:
     """Work files in each way; hold every drop against the reference, and `check_file` against the daemon."""
     came = work(here, files)
-    for (variant, place), each in came.items():
-        try:
-            assert_as_expected(here.spec, here.dialect, files[place].file, each)
-        except AssertionError as error:
-            shown = f"{source_of(here.spec)}{here.spec.time_column=}, {here.spec.max_rejected_ratio=}"
-            error.add_note(f"{shown}\n{variant}{place}: {files[place].shown}\n{each.report}\n{each.rejected}")
-            raise
+    for (_, place), each in came.items():
+        hold(here, files[place].file, each)
     for place, dropped in enumerate(files):
         path = here.root / "drops" / f"one/{place}{dropped.suffix}"
         verdict = check_file(path, here.contract, dialect=here.dialect, limits=limits(3), policy=here.policy)
@@ -199,7 +205,9 @@ def assert_all(here: World, files: Sequence[Dropped]) -> dict[tuple[str, int], C
     return came
 
 
-DIALECTS = st.builds(Dialect, delimiter=st.sampled_from((",", ",", ";", "\t", "|")), quote=st.sampled_from(('"', '"', "'")))
+DIALECTS = st.builds(
+    Dialect, delimiter=st.sampled_from((",", ",", ";", "\t", "|")), quote=st.sampled_from(('"', '"', "'"))
+)
 
 
 @checked
@@ -245,7 +253,7 @@ def assert_comes_back(here: World, dropped: Dropped, came: Came) -> None:
         assert came.rejected is not None
         before = [record for record in dropped.file.records if record.row in first.rejected and not record.wrong]
         file, came = back(here, f"{go}/x.csv", came.rejected)
-        assert_as_expected(here.spec, here.dialect, file, came)
+        hold(here, file, came)
         after = [record.cells for record in file.records if not record.wrong]
         if dropped.suffix == ".csv" and go == "again":
             assert after == [record.cells for record in before]
@@ -265,7 +273,7 @@ def test_rejected_rows_dropped_back_unchanged_are_judged_as_they_were(data: st.D
         here.drop(name, dropped.content)
         ids = here.work([[name]], limits(WHOLE_BATCH))
         came = here.commit()[ids[name]]
-        assert_as_expected(spec, dialect, dropped.file, came)
+        hold(here, dropped.file, came)
         if came.rejected is not None:
             assert_comes_back(here, dropped, came)
 
@@ -283,6 +291,28 @@ def test_rejected_rows_dropped_back_mended_are_in_the_table(data: st.DataObject)
         if mended is None:
             return
         file, came = back(here, "again/0.csv", mended)
-        assert_as_expected(spec, dialect, file, came)
+        hold(here, file, came)
         assert came.outcome.state is State.INGESTED
         assert set(came.rows) == {record.row for record in file.records}
+
+
+# ---------------------------------------------------------------- FRAMES
+
+
+@checked
+@given(st.data())
+def test_a_frame_is_judged_as_the_parquet_file_that_it_was_read_from(data: st.DataObject) -> None:
+    spec = data.draw(generating.contracts())
+    dropped = data.draw(generating.parquet_files(spec))
+    with world(spec, Dialect()) as here:
+        path = here.drop("frames/0.parquet", dropped.content)
+        ids = here.work([["frames/0.parquet"]], limits(WHOLE_BATCH))
+        came = here.commit()[ids["frames/0.parquet"]]
+        verdict = check_file(path, here.contract, policy=here.policy)
+        frame = pq.read_table(path).to_pandas(types_mapper=pd.ArrowDtype)
+        checked_frame = check_frame(frame, here.contract, policy=here.policy, limits=limits(3))
+        assert_verdict(verdict, came)
+        assert_verdict(checked_frame.verdict, came)
+        expected = judge(spec, dropped.file)
+        assert [row + 1 for row in checked_frame.rejected.index] == sorted(expected.rejected)
+        assert len(checked_frame.good) == len(came.rows)

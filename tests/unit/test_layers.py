@@ -13,29 +13,27 @@ ROOT = Path(__file__).parents[2]
 
 #: Each module may import those on earlier lines, and its neighbours only where a package says so itself.
 ORDER = (
-    "validators.errors validators.model validators.pipelined validators.suggest validators.sentences",
-    "validators.formulas validators.kinds validators.texts validators.parsing validators.wording",
-    "validators.casting validators.days validators.watching",
+    "validators validators.errors validators.model validators.pipelined validators.suggest",
+    "validators.texts validators.watching",
+    "validators.formulas validators.kinds validators.loading validators.sentences",
+    "validators.days validators.parsing validators.readers",
+    "validators.casting",
     "validators.rules",
-    "validators.schema validators.matching validators.contract",
-    "validators.loading validators.evaluating validators.duplicates validators.checking",
-    "validators.metrics validators.events",
-    "validators.readers",
-    "validators.judging",
-    "validators.files",
-    "validators",
-    "daemon",
-    "daemon.errors",
-    "daemon.model",
-    "daemon.settings",
-    "daemon.complaints daemon.tally daemon.lines",
-    "daemon.config daemon.systemd daemon.logs daemon.reports daemon.datafile daemon.quoting daemon.units",
-    "daemon.statistics daemon.feeds daemon.pages daemon.terminal daemon.rejects",
-    "daemon.sources daemon.stores daemon.ledger daemon.quarantine daemon.staging",
+    "validators.digest validators.evaluating validators.matching validators.uniqueness validators.wording",
+    "validators.schema validators.wholedrop",
+    "validators.checking validators.contract",
+    "validators.judging validators.metrics",
+    "validators.events validators.files",
+    "daemon daemon.statistics daemon.systemd",
+    "daemon.errors daemon.model",
+    "daemon.lines daemon.quoting daemon.reports daemon.settings daemon.sources daemon.tally daemon.units",
+    "daemon.datafile daemon.ledger",
+    "daemon.complaints daemon.feeds daemon.logs daemon.pages daemon.rejects daemon.staging daemon.terminal",
+    "daemon.config daemon.intake daemon.quarantine daemon.stores",
     "daemon.landing",
     "daemon.prepare",
     "daemon.workers",
-    "daemon.ingest daemon.intake daemon.tidying",
+    "daemon.ingest daemon.tidying",
     "daemon.loop",
     "daemon.app",
     "daemon.commands",
@@ -44,7 +42,7 @@ ORDER = (
 )
 
 
-def test_daemon_and_validators_are_those_of_this_checkout():
+def test_daemon_and_validators_are_those_of_this_checkout() -> None:
     """Both names also belong to packages on the index; an environment with one of those must not win."""
     for name in ("daemon", "validators"):
         module = importlib.import_module(name)
@@ -52,15 +50,19 @@ def test_daemon_and_validators_are_those_of_this_checkout():
         assert Path(module.__file__).resolve() == ROOT / name / "__init__.py"
 
 
-@pytest.mark.parametrize("path", sorted([*ROOT.glob("daemon/**/*.py"), *ROOT.glob("validators/**/*.py")]), ids=str)
-def test_imports_run_one_way(path: Path):
+@pytest.mark.parametrize(
+    "path",
+    sorted([*ROOT.glob("daemon/**/*.py"), *ROOT.glob("validators/**/*.py")]),
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_imports_run_one_way(path: Path) -> None:
     """A module imports only what stands before it on the way that a file takes."""
     name = _name(path)
     late = [used for used in _imported(path) if _layer(used) > _layer(name)]
     assert not late, f"{name} imports {late}, which stand after it"
 
 
-def test_validators_import_nothing_from_the_daemon():
+def test_validators_import_nothing_from_the_daemon() -> None:
     """They are used alone, in a notebook."""
     for path in ROOT.glob("validators/**/*.py"):
         assert not [used for used in _imported(path) if used.split(".")[0] == "daemon"], path
@@ -72,20 +74,31 @@ def _name(path: Path) -> str:
 
 
 def _layer(name: str) -> int:
-    while True:
-        for number, line in enumerate(ORDER):
-            if name in line.split():
-                return number
-        assert "." in name, f"{name} has no place in the order"
-        name = name.rpartition(".")[0]
+    """Return the line on which a module stands; one inside a package stands where its package does."""
+    for number, line in enumerate(ORDER):
+        if any(name == place or ("." in place and name.startswith(f"{place}.")) for place in line.split()):
+            return number
+    raise AssertionError(f"{name} has no place in the order")
 
 
 def _imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in {"daemon", "validators"}:
-            for alias in node.names:
-                full = f"{node.module}.{alias.name}"
-                is_module = (ROOT / full.replace(".", "/")).with_suffix(".py").exists()
-                yield full if is_module or (ROOT / full.replace(".", "/")).is_dir() else node.module
+    """Yield our own modules that are imported at run time."""
+    nodes: list[ast.stmt] = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module and _is_ours(node.module):
+            yield from (_module(f"{node.module}.{alias.name}") or node.module for alias in node.names)
         elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] in {"daemon", "validators"})
+            yield from (alias.name for alias in node.names if _is_ours(alias.name))
+        nodes.extend(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt))
+
+
+def _is_ours(name: str) -> bool:
+    return name.split(".", maxsplit=1)[0] in {"daemon", "validators"}
+
+
+def _module(name: str) -> str | None:
+    path = ROOT / name.replace(".", "/")
+    return name if path.is_dir() or path.with_suffix(".py").is_file() else None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-#: Stands before the digits of a number while it is a string; a text that has it itself is done the slow way.
+#: Stands around the digits of a number while it is a string; a text that has it itself is done the slow way.
 _MARK: Final = "\ue000"
-_MARKED: Final = re.compile(f'"{_MARK}([^"]*)"')
+_MARKED: Final = f"{_MARK}%s{_MARK}"
 #: Levels that a text may have is bounded by its brackets; where there are more than that, the slow way counts levels.
 _MOST_BRACKETS: Final = 64
 
@@ -32,7 +31,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER: Final = json.JSONDecoder(
-    parse_int=_MARK.__add__, parse_float=_MARK.__add__, parse_constant=_refuse, object_pairs_hook=_object
+    parse_int=_MARKED.__mod__, parse_float=_MARKED.__mod__, parse_constant=_refuse, object_pairs_hook=_object
 )
 
 
@@ -53,7 +52,7 @@ class Nested:
         found = self._parsed.get(record)
         if found is None:
             found = self._parsed[record] = self._parse(self._texts[record])
-        return _MARKED.sub(r"\1", _ENCODER.encode(found[key]))
+        return _ENCODER.encode(found[key]).replace(f'"{_MARK}', "").replace(f'{_MARK}"', "")
 
     def _parse(self, text: str) -> dict[str, Any]:
         if text.count("[") + text.count("{") > _MOST_BRACKETS or _MARK in text or "\\ue000" in text.lower():

@@ -227,7 +227,7 @@ class _Quotes:
         """Count the fields of records, given the parity of the quotes before each."""
         even, odd = self._delimiters
         counts = np.searchsorted(even, ends) - np.searchsorted(even, starts)
-        if len(odd) and parity.any():
+        if parity.any():
             counts = np.where(parity == 0, counts, np.searchsorted(odd, ends) - np.searchsorted(odd, starts))
         return counts + 1
 

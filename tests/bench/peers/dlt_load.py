@@ -30,5 +30,7 @@ if __name__ == "__main__":
     pipeline = dlt.pipeline(
         "bench", destination=dlt.destinations.filesystem(f"{target}/table"), pipelines_dir=f"{target}/state"
     )
-    pipeline.run(rows.with_name("metrics"))
-    print(pipeline.last_trace.last_normalize_info.row_counts.get("metrics", 0))
+    pipeline.extract(rows.with_name("metrics"))
+    counts = pipeline.normalize().row_counts
+    pipeline.load()
+    print(counts["metrics"])

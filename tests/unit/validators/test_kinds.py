@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import re
 from typing import Annotated, Any, Optional
 
 import numpy as np
@@ -74,7 +75,8 @@ def declared(dtype: object) -> Type:
         (S[arrow.date32], Kind.DATE, pa.date32()),
         (S[arrow.string], Kind.STRING, pa.string()),
     ],
-    ids=str,
+    # An address in the id of a test would make each process of a run name it differently.
+    ids=lambda value: re.sub(r" at 0x[0-9a-f]+", "", str(value)),
 )
 def test_what_models_are_annotated_with_is_known(annotation: object, kind: Kind, stored: pa.DataType) -> None:
     found = type_of(annotated(annotation))

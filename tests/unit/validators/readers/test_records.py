@@ -158,6 +158,7 @@ def slowly(data: bytes, grammar: Grammar) -> list[Record]:
 class TestTheScanner:
     @settings(max_examples=120, deadline=None)
     @given(data=TEXTS, width=st.sampled_from([0, 1, 2, 3]), cuts=st.lists(st.integers(0, 60), max_size=4))
+    @example(data=b'1,"\n\n",3\n1,"\n\n",3\n', width=1, cuts=[])
     def test_it_finds_what_the_slow_reader_finds_whatever_the_blocks(
         self, data: bytes, width: int, cuts: list[int]
     ) -> None:
