@@ -78,7 +78,7 @@ class Blobdrop:
         """Put a whole file into the feed's folder at once, as `mv` does."""
         path = self.root / feed / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.folder / "unfinished"
+        unfinished = self.folder / "written"
         unfinished.write_bytes(data)
         return unfinished.rename(path)
 

@@ -6,6 +6,7 @@ import csv
 import html
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -320,7 +321,8 @@ class Aftermath:
 
     def page(self, name: str) -> str:
         """The page that people see, without its tags' meaning."""
-        return html.unescape((self.blobdrop.entry(name) / "report.html").read_text(encoding="utf-8"))
+        page = (self.blobdrop.entry(name) / "report.html").read_text(encoding="utf-8")
+        return html.unescape(re.sub(r"<[^>]*>", "", page))
 
 
 @pytest.fixture(scope="module")

@@ -39,8 +39,10 @@ def options() -> Iterator[str]:
         for command in group.registered_commands
         for parameter in inspect.signature(command.callback or print, eval_str=True).parameters.values()
         for given in getattr(parameter.annotation, "__metadata__", ())
-        for name in getattr(given, "param_decls", None) or ()
+        for name in (getattr(given, "default", None), *(getattr(given, "param_decls", None) or ()))
+        if isinstance(name, str) and name.startswith("--")
     )
+    assert "--config" in found
     yield from found
 
 
