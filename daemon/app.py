@@ -139,8 +139,8 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
         stack.enter_context(ledger.hold(time.time()))
         store = store_of(settings, ledger.identity)
         source.prepare()
-        describe_feeds(feeds, workers)
-        wired = _wired(settings, feeds, (source, store, ledger, workers), environ, once=once)
+        contracts = {name: summary.digest for name, summary in describe_feeds(feeds, workers).items()}
+        wired = _wired(settings, feeds, (source, store, ledger, workers), contracts, environ, once=once)
         found_again = wired.ingest.recover()
         if found_again:
             log.warning("drops.recovered", drops=found_again, note="the daemon stopped while they were worked")
@@ -154,6 +154,7 @@ def _wired(
     settings: Settings,
     feeds: Mapping[str, Feed],
     parts: tuple[Source, Store, Ledger, Workers],
+    contracts: Mapping[str, str],
     environ: Mapping[str, str],
     *,
     once: bool,
@@ -175,6 +176,7 @@ def _wired(
         source=source,
         workers=workers,
         feeds=feeds,
+        contracts=contracts,
         rules=rules,
         wake=lambda: wake[0].wake(),  # noqa: PLW0108 - the loop is made after this
         log=log,

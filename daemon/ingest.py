@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 from structlog.typing import FilteringBoundLogger
 
-from daemon.errors import BlobdropError, SourceError, StoreError
+from daemon.errors import BlobdropError, StoreError
 from daemon.ledger import Ledger
 from daemon.model import (
     After,
@@ -35,6 +35,7 @@ from daemon.model import (
     Unit,
 )
 from daemon.quarantine import Quarantine
+from daemon.settling import Settling
 from daemon.sources import Source
 from daemon.stores import Store
 from daemon.tally import Tally
@@ -45,8 +46,6 @@ from daemon.workers import Workers
 UNITS_PER_WORKER = 2
 #: Finished units wait at most so long for others to share their commit, while there are others.
 LINGER_SECONDS = 0.5
-#: Seconds before an object that could not be settled is tried again.
-SETTLE_RETRY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,15 +70,21 @@ class Ingest:
         source: Source,
         workers: Workers,
         feeds: Mapping[str, Feed],
+        contracts: Mapping[str, str],
         rules: Rules,
         wake: Callable[[], None],
         log: FilteringBoundLogger,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Wire the stages; nothing happens yet. `wake` is called, from any thread, when a unit is done."""
+        """Wire the stages; nothing happens yet.
+
+        `contracts` has each feed's contract's digest; `wake` is called, from any thread, when a unit is done.
+        """
+        self._contracts = contracts
         self._ledger, self._store, self._source, self._workers = ledger, store, source, workers
         self._feeds, self._rules, self._wake, self._log, self._clock = feeds, rules, wake, log, clock
         self._quarantine = Quarantine(Path(rules.quarantine))
+        self._settling = Settling(ledger, source, rules.after, log=log, clock=clock)
         self._waiting: deque[Unit] = deque()
         self._worked: dict[Future[Prepared], Unit] = {}
         self._prepared: dict[str, list[tuple[Unit, Prepared]]] = {}
@@ -107,6 +112,7 @@ class Ingest:
     def recover(self) -> int:
         """Resolve what a crash left: ask the table whether it has an intended batch. Return the drops found again."""
         now = self._clock()
+        self._quarantine.sweep()
         for batch in self._ledger.open_batches():
             if self._store.last_batch(batch.feed) >= batch.number:
                 self._ledger.record(batch, now)
@@ -140,7 +146,9 @@ class Ingest:
     def _unit(self, feed: str, drops: Sequence[Drop], known: Collection[tuple[str, str]] = ()) -> Unit:
         if not known and len(drops) == 1:
             customer = drops[0].customer
-            known = {(customer, digest) for digest in self._ledger.digests(customer, feed, {drops[0].found.size})}
+            size, contract = drops[0].found.size, self._contracts.get(feed)
+            digests = self._ledger.digests(customer, feed, {size}, contract=contract)
+            known = {(customer, digest) for digest in digests}
         return Unit(id=uuid.uuid4().hex[:16], feed=feed, drops=tuple(drops), known=frozenset(known))
 
     def _setup(self, feed: str) -> Setup:
@@ -236,6 +244,8 @@ class Ingest:
         files = tuple(chain.from_iterable(each.files for each in first))
         schemas = [each.schema for each in first if each.schema is not None]
         replaces = self._replaced(feed, outcomes)
+        # Reports go to the disk before anything says that their drops are done.
+        self._quarantine.flush(Path(outcome.report) for outcome in outcomes if outcome.report)
         if files or replaces:
             schema = pa.unify_schemas(schemas) if schemas else pa.schema([])
             self._transact(Batch(number=0, feed=feed, outcomes=outcomes, files=files, replaces=replaces), schema)
@@ -244,7 +254,11 @@ class Ingest:
         drops = [self._claimed[outcome.drop_id] for outcome in outcomes]
         for outcome in outcomes:
             self._tell(outcome)
-        self._settle(drops)
+        self._settling.settle(drops)
+
+    def settle_late(self) -> None:
+        """Settle objects whose drops have ended and that could not be settled then."""
+        self._settling.late()
 
     def _transact(self, batch: Batch, schema: pa.Schema) -> None:
         now = self._clock()
@@ -299,26 +313,6 @@ class Ingest:
             return ()
         arriving = [self._claimed[o.drop_id] for o in outcomes if o.state in (State.INGESTED, State.PARTIAL)]
         return tuple(chain.from_iterable(self._ledger.earlier(arriving).values()))
-
-    # ---------------------------------------------------------------- SETTLE
-
-    def settle_late(self) -> None:
-        """Settle objects whose drops have ended and that could not be settled then."""
-        late = self._ledger.unsettled(now=self._clock())
-        if late:
-            self._settle([drop for drop, _ in late])
-
-    def _settle(self, drops: Sequence[Drop]) -> None:
-        done = []
-        for drop in drops:
-            try:
-                self._source.settle(drop.found, self._rules.after)
-                done.append(drop.id)
-            except SourceError as error:
-                now = self._clock()
-                self._ledger.settle_failed(drop.id, str(error), now, not_before=now + SETTLE_RETRY_SECONDS)
-                self._log.warning("drop.unsettled", **_of(drop), reason=str(error))
-        self._ledger.settled(done, self._clock())
 
     # ---------------------------------------------------------------- STOP
 

@@ -1,0 +1,51 @@
+"""Settling: what is done to a dropped object at its drop's end, after the ledger has the outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from structlog.typing import FilteringBoundLogger
+
+from daemon.errors import SourceError
+from daemon.ledger import Ledger
+from daemon.model import After, Drop
+from daemon.sources import Source
+
+#: Seconds before an object that could not be settled is tried again.
+RETRY_SECONDS = 60.0
+
+
+class Settling:
+    """Settles objects, and notes in the ledger which are settled and which are to be tried again."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        source: Source,
+        after: After,
+        *,
+        log: FilteringBoundLogger,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Settle nothing yet."""
+        self._ledger, self._source, self._after, self._log, self._clock = ledger, source, after, log, clock
+
+    def late(self) -> None:
+        """Settle objects whose drops have ended and that could not be settled then."""
+        late = self._ledger.unsettled(now=self._clock())
+        if late:
+            self.settle([drop for drop, _ in late])
+
+    def settle(self, drops: Sequence[Drop]) -> None:
+        """Settle the objects of drops whose outcome is in the ledger; one that fails is tried again later."""
+        done = []
+        for drop in drops:
+            try:
+                self._source.settle(drop.found, self._after)
+                done.append(drop.id)
+            except SourceError as error:
+                now = self._clock()
+                self._ledger.settle_failed(drop.id, str(error), now, not_before=now + RETRY_SECONDS)
+                self._log.warning("drop.unsettled", drop=drop.id, name=drop.found.name, reason=str(error))
+        self._ledger.settled(done, self._clock())
