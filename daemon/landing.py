@@ -160,7 +160,8 @@ class Landing:
         self._close_writer()
         state = judged_state(verdict)
         folder = ""
-        if not verdict.ok:
+        # Rows without problems need no report; a file without rows does, for somebody expected some.
+        if not verdict.ok or not verdict.rows.read:
             made = report(subject_of(self._drop, sha256), verdict, state, started_at=started, finished_at=now)
             folder = self._publish(made)
         return Outcome(

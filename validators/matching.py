@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Marks, in the metadata of a typed table's field, a column that the file does not have.
 ABSENT = {b"blobdrop": b"absent"}
+#: What a cell looks like and the name of a column does not: a number, or a day with or without its time.
+_VALUE = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)*|[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,27 +170,33 @@ def _duplicates(contract: Contract, names: Sequence[str], resolved: Mapping[str,
 def _missing(
     contract: Contract, names: Sequence[str], resolved: Mapping[str, str], ignored: Sequence[str]
 ) -> Iterator[Problem]:
-    have = frozenset(resolved.values())
+    have, hint = frozenset(resolved.values()), _header(names, resolved)
     for column in contract.columns:
         if column.pattern and column.required and not any(re.match(column.name, name) for name in resolved):
-            yield _problem("missing_column", None, f"no column has a name that matches {column.name}", _header(names))
+            yield _problem("missing_column", None, f"no column has a name that matches {column.name}", hint)
         elif not column.pattern and column.required and column.name not in have:
-            yield _absent((column.name,), names, ignored)
+            yield _absent((column.name,), ignored, hint)
     for group in contract.any_of:
         if not any(name in have for name in group):
-            yield _absent(group, names, ignored)
+            yield _absent(group, ignored, hint)
 
 
-def _absent(wanted: Sequence[str], names: Sequence[str], ignored: Sequence[str]) -> Problem:
+def _absent(wanted: Sequence[str], ignored: Sequence[str], hint: str) -> Problem:
     words = " or ".join(f"'{name}'" for name in wanted)
     near = next(((name, meant) for name in wanted if (meant := suggest(name, ignored))), None)
-    hint = f"the file has '{near[1]}': did you mean '{near[0]}'?" if near else _header(names)
+    hint = f"the file has '{near[1]}': did you mean '{near[0]}'?" if near else hint
     said = f"the column {words} is missing" if len(wanted) == 1 else f"one of the columns {words} is missing"
     return _problem("missing_column", wanted[0], said, hint)
 
 
-def _header(names: Sequence[str]) -> str:
-    return f"the file's columns are {listed(names)}" if names else "the file names no columns"
+def _header(names: Sequence[str], resolved: Mapping[str, str]) -> str:
+    """Say which columns the file has, and whether its first line looks like a row."""
+    if not names:
+        return "the file names no columns"
+    have = f"the file's columns are {listed(names)}"
+    if any(_VALUE.fullmatch(name) for name in names):
+        return f"{have}: is its header line missing?"
+    return have if resolved else f"{have}; none of them is known here: is the file for another feed?"
 
 
 def _misplaced(contract: Contract, resolved: Mapping[str, str]) -> Iterator[Problem]:

@@ -138,14 +138,20 @@ class Blobdrop:
         """What the daemon has said so far."""
         return (self.folder / "daemon.log").read_text()
 
-    def wait_settled(self, count: int, *, seconds: float = 30.0) -> None:
-        """Wait until so many drops have ended and their objects are settled."""
+    def wait_settled(self, count: int, *, seconds: float = 30.0, every: float = 0.05) -> None:
+        """Wait until so many drops have ended and their objects are settled, looking `every` so many seconds."""
 
         def settled() -> bool:
             done = [drop for drop in self.drops() if drop.state.final and (drop.settled_at or not _is_settled(drop))]
             return len(done) >= count
 
-        wait_for(settled, f"{count} drops are settled", seconds=seconds, told=lambda: f"{self.states()} {self.log}")
+        wait_for(
+            settled,
+            f"{count} drops are settled",
+            seconds=seconds,
+            every=every,
+            told=lambda: f"{self.states()} {self.log}",
+        )
 
     def _started(self, arguments: list[str], stdout: Any, stderr: Any, before: Callable[[], None] | None) -> Any:
         return subprocess.Popen(
@@ -195,6 +201,7 @@ class Blobdrop:
         path = self.entry(name, feed=feed) / "rejected.csv"
         if not path.exists():
             return []
+        csv.field_size_limit(10**7)
         with path.open(encoding="utf-8-sig", newline="") as file:
             names, *records = csv.reader(file)
         assert tuple(names[-2:]) == RETURNED
@@ -239,7 +246,7 @@ class Blobdrop:
         left = [str(path) for path in (self.folder / "var" / "quarantine").glob("*/*/.*")]
         for root in self._stores():
             known = _known_files(root)
-            files = (path for path in root.rglob("*") if path.is_file() and "_delta_log" not in path.parts)
+            files = (path for path in root.rglob("*") if path.is_file() and path.relative_to(root).parts[0][0] != "_")
             left += [str(path) for path in files if str(path.relative_to(root)) not in known]
         left += [str(path) for path in self.root.rglob(".*")] if self.root.exists() else []
         return left
@@ -252,18 +259,23 @@ class Blobdrop:
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a command: ours without its settings, and the test's."""
     ours = {key: value for key, value in os.environ.items() if not key.startswith(("BLOBDROP_", "NOTIFY_"))}
-    return ours | {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"} | QUICK | settings
+    return {**ours, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1", **QUICK, **settings}
 
 
 def wait_for(
-    condition: Callable[[], Any], what: str, *, seconds: float = 30.0, told: Callable[[], str] = lambda: ""
+    condition: Callable[[], Any],
+    what: str,
+    *,
+    seconds: float = 30.0,
+    every: float = 0.05,
+    told: Callable[[], str] = lambda: "",
 ) -> None:
-    """Wait until something is so, and fail when that takes too long."""
+    """Wait until something is so, looking `every` so many seconds, and fail when that takes too long."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             pytest.fail(f"waited {seconds:g} s until {what}. {told()}")
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def _waited(process: subprocess.Popen[bytes], patience: float) -> tuple[int, float]:

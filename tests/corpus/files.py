@@ -41,7 +41,7 @@ def archive() -> bytes:
     """A ZIP archive with a table in it."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as into:
-        into.writestr("metrics.csv", "unit_id,id_type\nu1,user_id\n")
+        into.writestr(zipfile.ZipInfo("metrics.csv"), "unit_id,id_type\nu1,user_id\n")
     return packed.getvalue()
 
 
@@ -196,7 +196,7 @@ def _value(value: Any) -> tuple[int, bytes]:
 
 def _varint(number: int) -> bytes:
     into = bytearray()
-    while number > 0x7F:  # noqa: PLR2004 - seven bits to a byte
+    while number > 0x7F:
         into.append(number & 0x7F | 0x80)
         number >>= 7
     return bytes([*into, number])

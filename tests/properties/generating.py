@@ -102,7 +102,7 @@ def _text_checks() -> tuple[Check, ...]:
     )
 
 
-def checks_on(kind: Kind) -> tuple[Check, ...]:
+def checks_on(kind: Kind) -> tuple[Check, ...]:  # noqa: PLR0911 - a table of kinds
     """Return checks that fit a kind of column."""
     if kind.name in ("integer", "float"):
         return _number_checks()
@@ -239,7 +239,9 @@ NASTY: Final = (
     "2262-04-11T23:47:16.854775", "2262-04-11T23:47:16.854776", "0001-01-01T00:30:00+01:00", "9999-12-31T23:30:00Z",
     "0000-01-01", "10000-01-01", "2024-02-29", "2023-02-29", "1647975283",
     "=1+1", "=cmd|' /C calc'!A0", "@SUM(1)", "+49 123", "-5-3", "'=1", "''x", "'", "a b", "abcdef", "x" * 300,
-    "\u00e9\u4e2d\U0001f600", "e\u0301", "\u00a012", "\u200b12", 'say "hi"', '"', '""', "a,b;c|d", "a\tb", "a\nb", "a\r\nb", "\n",
+    "\u00e9\u4e2d\U0001f600", "e\u0301", "\u00a012", "\u200b12", 'say "hi"', '"', '""', "a,b;c|d", "a\tb",
+    "a\nb", "a\r\nb",
+    "\n",
     "\r", "[1,2]", '{"a":1}', "Red", "red ", "_line", "a\n",
 )  # fmt: skip
 GOOD: Final[Mapping[str, tuple[str, ...]]] = {
@@ -299,7 +301,7 @@ def headers(draw: st.DrawFn, contract: Contract) -> list[tuple[str, Column | Non
 def csv_files(draw: st.DrawFn, contract: Contract, delimiter: str, quote: str) -> Dropped:
     """Draw a CSV file."""
     header = draw(headers(contract))
-    cells = [text_cells(column and column.kind) for _, column in header]
+    cells = [text_cells(column.kind if column else None) for _, column in header]
     records = [[name for name, _ in header]]
     for _ in range(draw(st.integers(0, 8))):
         record = [draw(each) for each in cells]
@@ -326,8 +328,14 @@ def written(
     text = io.StringIO()
     for place, record in enumerate(records):
         # A blank line is no record, so a record of one empty cell needs its quotes.
-        quoting = csv.QUOTE_ALL if everything or list(record) == [""] else csv.QUOTE_MINIMAL
-        writer = csv.writer(text, delimiter=delimiter, quotechar=quote, lineterminator=line_end, quoting=quoting)
+        quoted = everything or list(record) == [""]
+        writer = csv.writer(
+            text,
+            delimiter=delimiter,
+            quotechar=quote,
+            lineterminator=line_end,
+            quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL,
+        )
         writer.writerow(record)
         if blank and place == 0:
             text.write(line_end)
@@ -423,7 +431,7 @@ def parquet_files(draw: st.DrawFn, contract: Contract) -> Dropped:
     for _, column in header:
         stored = draw(st.sampled_from(("text", "text", *FITTING[column.kind.name] * 2))) if column else "text"
         kind, pool = STORED.get(stored, (draw(st.sampled_from((pa.string(), pa.large_string()))), ()))
-        cells = st.sampled_from(pool) if pool else text_cells(column and column.kind)
+        cells = st.sampled_from(pool) if pool else text_cells(column.kind if column else None)
         cells = st.integers(0, 9).flatmap(lambda n, cells=cells: st.none() if n == 0 else cells)  # type: ignore[misc]
         values.append([draw(cells) for _ in range(count)])
         arrays.append(pa.array(values[-1], kind, from_pandas=False))

@@ -66,7 +66,7 @@ class Check:
     columns: tuple[str, ...] = ()
     #: Whether it has one answer for the whole file: one value that breaks it rejects everything.
     whole: bool = False
-    #: Of a check on rows: whether an empty cell breaks it. Comparing with nothing is no; asking for a difference is yes.
+    #: Of a check on rows: whether an empty cell breaks it. Comparing with nothing is no; asking to differ is yes.
     needs_values: bool = True
     #: The check as a contract's author writes it.
     source: str = ""
@@ -232,7 +232,7 @@ def _read_decimal(text: str, kind: Kind) -> Decimal:
     _matched(NUMBER + r"([eE][+-]?[0-9]{1,6})?", text)
     if abs(Decimal(text).adjusted()) > 100 and Decimal(text):
         raise Unreadable
-    scaled = Fraction(Decimal(text) if Decimal(text) else Decimal(0)) * 10**kind.scale
+    scaled = Fraction(Decimal(text) or Decimal(0)) * 10**kind.scale
     if scaled.denominator != 1 or abs(scaled) >= 10**kind.precision:
         raise Unreadable
     return Decimal(int(scaled)).scaleb(-kind.scale)

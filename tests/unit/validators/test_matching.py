@@ -49,6 +49,17 @@ def test_a_missing_column_without_anything_near_is_told_with_the_files_columns()
     assert problems(contract().match([]))[0][3] == "the file names no columns"
 
 
+def test_a_file_of_which_no_column_is_known_may_be_for_another_feed() -> None:
+    hint = "the file's columns are x, y; none of them is known here: is the file for another feed?"
+    assert problems(contract().match(["x", "y"]))[0][3] == hint
+
+
+@pytest.mark.parametrize("cell", ["12.5", "-3", "1,5", "2026-03-01", "2026-03-01T12:00:00Z"])
+def test_column_names_that_look_like_cells_are_probably_a_row(cell: str) -> None:
+    hint = f"the file's columns are u1, amount, {cell}: is its header line missing?"
+    assert problems(contract().match(["u1", "amount", cell]))[0][3] == hint
+
+
 def test_an_alias_counts_only_where_the_column_itself_is_missing() -> None:
     made = contract(aliases={"user_id": "unit_id"})
     assert made.match(["user_id", "amount"]).names == {"user_id": "unit_id", "amount": "amount"}
