@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -132,6 +132,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
     feeds = {feed.name: feed for feed in configuration.feeds()}
     source = source_of(settings)
     with ExitStack() as stack:
+        stack.enter_context(_handling(_leave))
         stack.callback(workers.stop)
         ledger = stack.enter_context(
             Ledger.open(settings.ledger.url, tables_exist=lambda: tables_exist(settings), now=time.time())
@@ -144,7 +145,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
         found_again = wired.ingest.recover()
         if found_again:
             log.warning("drops.recovered", drops=found_again, note="the daemon stopped while they were worked")
-        stack.enter_context(_signals(wired.loop))
+        stack.enter_context(_handling(_stopping(wired.loop)))
         if not once:
             stack.enter_context(_watching(source, wired.loop))
         yield wired
@@ -214,17 +215,27 @@ def _watching(source: Source, loop: Loop) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _signals(loop: Loop) -> Iterator[None]:
-    """Stop the loop on SIGTERM and SIGINT; a second one ends the process the hard way."""
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """End a daemon that is told to stop before its loop goes round: nothing has begun that could be half done."""
+    raise SystemExit(0)
+
+
+def _stopping(loop: Loop) -> Callable[[int, FrameType | None], None]:
+    """Stop the loop on the first signal; a second one ends the process the hard way."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
         loop.stop()
         signal.signal(number, signal.SIG_DFL)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    return stop
+
+
+@contextmanager
+def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have SIGTERM and SIGINT handled so, for the length of a `with`."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

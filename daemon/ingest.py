@@ -149,7 +149,14 @@ class Ingest:
             size, contract = drops[0].found.size, self._contracts.get(feed)
             digests = self._ledger.digests(customer, feed, {size}, contract=contract)
             known = {(customer, digest) for digest in digests}
-        return Unit(id=uuid.uuid4().hex[:16], feed=feed, drops=tuple(drops), known=frozenset(known))
+        refuses = self._feeds[feed].revision is OnRevision.REJECT
+        return Unit(
+            id=uuid.uuid4().hex[:16],
+            feed=feed,
+            drops=tuple(drops),
+            known=frozenset(known),
+            refused=frozenset(self._ledger.earlier(drops)) if refuses else frozenset(),
+        )
 
     def _setup(self, feed: str) -> Setup:
         return Setup(

@@ -176,6 +176,8 @@ class Unit:
     drops: tuple[Drop, ...]
     #: (customer, SHA-256) of known drops of the feed, to tell a duplicate before it is read.
     known: frozenset[tuple[str, str]] = frozenset()
+    #: Ids of drops that are new versions of an object whose feed takes none.
+    refused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

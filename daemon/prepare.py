@@ -12,7 +12,7 @@ import itertools
 import json
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -32,6 +32,8 @@ from validators.readers import Reader, open_file
 
 #: A drop of at most so many bytes may be read as a whole and judged together with others.
 SMALL_BYTES = 8 * 1024**2
+#: The rule of a feed that takes no new bytes under an old name.
+REVISION = "revision"
 
 
 @functools.cache
@@ -177,11 +179,16 @@ class _Work:
             self._outcomes.append(_duplicate(drop, sha256, started))
             return None
         try:
+            self._refuse_revision(drop)
             reader = open_file(path, name=drop.found.name, dialect=self._feed.dialect, limits=self._setup.limits)
         except FileProblem as problem:
             landing = self._landing(drop)
             landing.keep_original(path)
-            return _Large(drop, sha256, started, landing, refused(problem, self._contract, self._policy))
+            verdict = refused(problem, self._contract, self._policy)
+            if problem.rule == REVISION:
+                # It is not for the contract that these bytes are refused: under another name they are welcome.
+                verdict = replace(verdict, contract="", digest="")
+            return _Large(drop, sha256, started, landing, verdict)
         with closing(reader):
             judging = FileJudging(reader, self._contract, self._policy, self._setup.limits)
             if drop.found.size <= SMALL_BYTES:
@@ -189,6 +196,15 @@ class _Work:
                 if len(parts) < 2:  # noqa: PLR2004 - one part is the whole of a small file
                     return _Small(drop, sha256, started, reader, judging, parts)
             return self._stream(drop, reader, path, (sha256, started))
+
+    def _refuse_revision(self, drop: Drop) -> None:
+        if drop.id in self._unit.refused:
+            raise FileProblem(
+                REVISION,
+                "a file of this name was ingested before, and this one has other content; the feed takes a name once",
+                hint="Give it a name of its own to add its rows; to have them in place of the earlier ones, set the "
+                'feed\'s revision to "replace".',
+            )
 
     def _is_known(self, drop: Drop, sha256: str) -> bool:
         if self._feed.duplicates is OnDuplicate.INGEST:

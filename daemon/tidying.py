@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from structlog.typing import FilteringBoundLogger
@@ -10,6 +11,9 @@ from structlog.typing import FilteringBoundLogger
 from daemon.errors import BlobdropError
 from daemon.stores import Store
 from daemon.workers import Workers
+
+#: Seconds between two looks at a table: a look reads its log in a worker, so a stream of batches needs no more.
+PAUSE_SECONDS = 10.0
 
 
 class Tidying:
@@ -24,11 +28,13 @@ class Tidying:
         target_bytes: int,
         min_files: int,
         log: FilteringBoundLogger,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Know of no table yet; `min_files` 0 turns it off."""
         self._store, self._workers, self._feeds, self._log = store, workers, feeds, log
-        self._target_bytes, self._min_files = target_bytes, min_files
-        self._tidied: dict[str, int] = {}
+        self._target_bytes, self._min_files, self._clock = target_bytes, min_files, clock
+        #: The newest batch and the time of the last look, for each feed.
+        self._tidied: dict[str, tuple[int, float]] = {}
         self._running: tuple[str, Future[int]] | None = None
 
     def turn(self) -> None:
@@ -49,11 +55,12 @@ class Tidying:
                 return
 
     def _has_grown(self, feed: str) -> bool:
-        """Tell whether enough batches have come since the last look for a day to have that many new files."""
-        newest = self._store.last_batch(feed)
-        if newest - self._tidied.get(feed, 0) < self._min_files:
+        """Tell whether batches have come since the last look, which is not too fresh."""
+        newest, now = self._store.last_batch(feed), self._clock()
+        batch, looked = self._tidied.get(feed, (0, 0.0))
+        if newest == batch or now - looked < PAUSE_SECONDS:
             return False
-        self._tidied[feed] = newest
+        self._tidied[feed] = (newest, now)
         return True
 
     def _end(self, feed: str, future: Future[int]) -> None:
