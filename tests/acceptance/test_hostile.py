@@ -226,6 +226,30 @@ def test_a_full_disk_loses_nothing_and_the_work_is_done_when_there_is_room(
     assert blobdrop.leftovers() == []
 
 
+@pytest.mark.parametrize("where", ["store", "ledger"])
+def test_a_daemon_whose_disk_is_full_says_so_and_goes_on_by_itself_when_there_is_room(
+    blobdrop: Blobdrop, small_disk: Path, where: str
+) -> None:
+    url = {"store": f"{small_disk}/tables", "ledger": f"sqlite:///{small_disk}/ledger.db"}[where]
+    blobdrop.settings[f"BLOBDROP_{where.upper()}__URL"] = url
+    blobdrop.start()
+    _fill(small_disk / "ballast", leave=0)
+    for number in range(20):
+        blobdrop.drop(f"{number}.csv", text.good(200, tag=f"f{number}-"))
+    wait_for(lambda: "turn.failed" in blobdrop.log, "the daemon says what is wrong", told=lambda: blobdrop.log)
+    time.sleep(0.5)
+    (small_disk / "ballast").unlink()
+
+    wait_for(lambda: not list((blobdrop.root / "metrics").iterdir()), "all is done", told=lambda: blobdrop.log)
+    assert blobdrop.stop() == 0
+    assert "Traceback" not in blobdrop.log
+    assert "full" in blobdrop.log or "space" in blobdrop.log.lower()
+    assert blobdrop.table().num_rows == 4_000
+    assert blobdrop.states() == {"ingested": 20}
+    blobdrop.assert_every_row_is_in_one_place()
+    assert blobdrop.leftovers() == []
+
+
 def _fill(path: Path, leave: int) -> None:
     """Take the disk's free space but for so many bytes."""
     free = os.statvfs(path.parent)
