@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from daemon.cli import main
+import importlib
+
+
+def main() -> None:
+    """Run the command line. Workers look into this module too, and are to import nothing for it."""
+    importlib.import_module("daemon.cli").main()
+
 
 if __name__ == "__main__":
     main()

@@ -18,7 +18,7 @@ from daemon.errors import ConfigError, ContractError, LedgerMissingError
 from daemon.feeds import Feeds
 from daemon.ingest import Ingest, Rules
 from daemon.intake import Intake
-from daemon.ledger import Ledger
+from daemon.ledger import Hold, Ledger
 from daemon.ledger.opening import file_of
 from daemon.loop import Loop, Pace
 from daemon.model import ContractSummary, Feed
@@ -137,11 +137,11 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
         ledger = stack.enter_context(
             Ledger.open(settings.ledger.url, tables_exist=lambda: tables_exist(settings), now=time.time())
         )
-        stack.enter_context(ledger.hold(time.time()))
+        hold = stack.enter_context(ledger.hold(time.time()))
         store = store_of(settings, ledger.identity)
         source.prepare()
         contracts = {name: summary.digest for name, summary in describe_feeds(feeds, workers).items()}
-        wired = _wired(settings, feeds, (source, store, ledger, workers), contracts, environ, once=once)
+        wired = _wired(settings, feeds, (source, store, ledger, hold, workers), contracts, environ, once=once)
         found_again = wired.ingest.recover()
         if found_again:
             log.warning("drops.recovered", drops=found_again, note="the daemon stopped while they were worked")
@@ -154,13 +154,13 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
 def _wired(
     settings: Settings,
     feeds: Mapping[str, Feed],
-    parts: tuple[Source, Store, Ledger, Workers],
+    parts: tuple[Source, Store, Ledger, Hold, Workers],
     contracts: Mapping[str, str],
     environ: Mapping[str, str],
     *,
     once: bool,
 ) -> Daemon:
-    source, store, ledger, workers = parts
+    source, store, ledger, hold, workers = parts
     log = structlog.get_logger()
     systemd = Systemd.of(environ, 0)
     rules = Rules(
@@ -173,6 +173,7 @@ def _wired(
     wake: list[Loop] = []
     ingest = Ingest(
         ledger=ledger,
+        hold=hold,
         store=store,
         source=source,
         workers=workers,

@@ -101,6 +101,8 @@ def run(
 
     With --once the exit code is 1 when a drop is partial, rejected or unmatched, and 3 when one has failed.
     """
+    # Pandas takes most of the start; a process of its own imports it while this one imports the rest.
+    importlib.import_module("daemon.warming").warm()
     _do("running.run", config=config, once=once, json=json, log_format=log_format, log_level=log_level)
 
 

@@ -6,11 +6,12 @@ batch by batch; then the ledger records it, and the source is touched last.
 
 from __future__ import annotations
 
+import itertools
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -19,7 +20,7 @@ import pyarrow as pa
 from structlog.typing import FilteringBoundLogger
 
 from daemon.errors import BlobdropError, StoreError
-from daemon.ledger import Ledger
+from daemon.ledger import Hold, Ledger
 from daemon.model import (
     After,
     Batch,
@@ -35,6 +36,7 @@ from daemon.model import (
     Unit,
 )
 from daemon.quarantine import Quarantine
+from daemon.recovery import recover
 from daemon.settling import Settling
 from daemon.sources import Source
 from daemon.stores import Store
@@ -66,6 +68,7 @@ class Ingest:
         self,
         *,
         ledger: Ledger,
+        hold: Hold,
         store: Store,
         source: Source,
         workers: Workers,
@@ -80,7 +83,8 @@ class Ingest:
 
         `contracts` has each feed's contract's digest; `wake` is called, from any thread, when a unit is done.
         """
-        self._contracts = contracts
+        self._contracts, self._hold = contracts, hold
+        self._numbers = itertools.count()
         self._ledger, self._store, self._source, self._workers = ledger, store, source, workers
         self._feeds, self._rules, self._wake, self._log, self._clock = feeds, rules, wake, log, clock
         self._quarantine = Quarantine(Path(rules.quarantine))
@@ -91,6 +95,8 @@ class Ingest:
         self._since: dict[str, float] = {}
         self._claimed: dict[str, Drop] = {}
         self._uris: set[str] = set()
+        #: Whether a step broke off in its middle, so that what is in memory may not be what is in the ledger.
+        self._adrift = False
         self.tallied = Tally()
 
     @property
@@ -110,37 +116,52 @@ class Ingest:
     # ---------------------------------------------------------------- RECOVERY
 
     def recover(self) -> int:
-        """Resolve what a crash left: ask the table whether it has an intended batch. Return the drops found again."""
-        now = self._clock()
-        self._quarantine.sweep()
-        for batch in self._ledger.open_batches():
-            if self._store.last_batch(batch.feed) >= batch.number:
-                self._ledger.record(batch, now)
-                self._log.info("batch.recovered", feed=batch.feed, batch=batch.number, drops=len(batch.outcomes))
-            else:
-                self._store.discard(batch.feed, batch.files)
-                self._ledger.forget(batch, now, "the daemon stopped before its commit")
-        return self._ledger.recover(now)
+        """Resolve what a crash left. Return the drops found again."""
+        return self._recover(self._hold.crashed)
+
+    def _recover(self, sessions: Collection[str]) -> int:
+        parts = (self._ledger, self._store, self._quarantine)
+        return recover(*parts, feeds=self._feeds, sessions=sessions, now=self._clock(), log=self._log)
+
+    def _start_over(self) -> None:
+        """Do with ourselves what a start does after a crash: what is in the ledger and in the tables is the truth."""
+        self._workers.stop()
+        for memory in (self._waiting, self._worked, self._prepared, self._since, self._claimed, self._uris):
+            memory.clear()
+        again = self._recover([self._hold.session])
+        self._adrift = False
+        self._log.warning("drops.recovered", drops=again, note="a step was broken off; they are worked again")
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Do what must be done as a whole; an error in its middle that is not made up for leaves us adrift."""
+        if self._adrift:
+            self._start_over()
+        self._adrift = True
+        yield
+        self._adrift = False
 
     # ---------------------------------------------------------------- CLAIM
 
     def claim(self, drops: Sequence[Drop]) -> None:
         """Claim drops in the ledger and line them up as units."""
-        claimed = self._ledger.claim(drops, self._clock())
-        self._claimed.update((drop.id, drop) for drop in claimed)
-        self._uris.update(drop.found.uri for drop in claimed)
-        by_feed: dict[str, list[Drop]] = {}
-        for drop in claimed:
-            by_feed.setdefault(drop.feed, []).append(drop)
-        for feed, members in by_feed.items():
-            self._waiting.extend(self._unit(feed, bundle) for bundle in bundles(members, self._workers.processes))
+        with self._step():
+            claimed = self._ledger.claim(drops, self._clock())
+            self._claimed.update((drop.id, drop) for drop in claimed)
+            self._uris.update(drop.found.uri for drop in claimed)
+            by_feed: dict[str, list[Drop]] = {}
+            for drop in claimed:
+                by_feed.setdefault(drop.feed, []).append(drop)
+            for feed, members in by_feed.items():
+                self._waiting.extend(self._unit(feed, bundle) for bundle in bundles(members, self._workers.processes))
 
     def pump(self) -> None:
         """Give the workers units, as many as keep them busy."""
+        self._workers.mend()
         while self._waiting and len(self._worked) < UNITS_PER_WORKER * self._workers.processes:
-            unit = self._waiting.popleft()
+            unit = self._waiting[0]
             future = self._workers.submit(unit, self._feeds[unit.feed], self._setup(unit.feed))
-            self._worked[future] = unit
+            self._worked[future] = self._waiting.popleft()
             future.add_done_callback(lambda _: self._wake())
 
     def _unit(self, feed: str, drops: Sequence[Drop], known: Collection[tuple[str, str]] = ()) -> Unit:
@@ -151,7 +172,7 @@ class Ingest:
             known = {(customer, digest) for digest in digests}
         refuses = self._feeds[feed].revision is OnRevision.REJECT
         return Unit(
-            id=uuid.uuid4().hex[:16],
+            id=f"{self._hold.session}-{next(self._numbers)}",
             feed=feed,
             drops=tuple(drops),
             known=frozenset(known),
@@ -171,14 +192,15 @@ class Ingest:
 
     def collect(self) -> bool:
         """Take what the workers have finished and commit it; return whether anything was taken."""
-        done = [future for future in self._worked if future.done()]
-        for future in done:
-            self._take(future, self._worked.pop(future))
-        self.pump()
-        for feed in list(self._prepared):
-            if not self._lingers(feed):
-                self._commit(feed, self._prepared.pop(feed))
-                self._since.pop(feed)
+        with self._step():
+            done = [future for future in self._worked if future.done()]
+            for future in done:
+                self._take(future, self._worked.pop(future))
+            self.pump()
+            for feed in list(self._prepared):
+                if not self._lingers(feed):
+                    self._since.pop(feed)
+                    self._commit(feed, self._prepared.pop(feed))
         return bool(done)
 
     def _lingers(self, feed: str) -> bool:
@@ -208,6 +230,7 @@ class Ingest:
         self._store.sweep(unit.feed, [unit.id])
         if isinstance(error, StoreError):
             self._forget(lambda ids, now: self._ledger.give_back(ids, now, str(error), counts=False), _ids(unit))
+            self._adrift = False
             raise error
         if len(unit.drops) > 1:
             self._log.warning("unit.split", drops=len(unit.drops), reason=str(error))
@@ -278,6 +301,7 @@ class Ingest:
                 self._ledger.forget(batch, now, str(error))
                 for outcome in batch.outcomes:
                     self._release(outcome.drop_id)
+                self._adrift = False
                 raise
         self._ledger.record(batch, self._clock())
 
@@ -324,7 +348,13 @@ class Ingest:
     # ---------------------------------------------------------------- STOP
 
     def stop(self) -> None:
-        """Kill the workers and give back what they had; nothing is half done."""
+        """Kill the workers and give back what they had; nothing is half done.
+
+        Raises:
+            WorkError: the ledger or a table cannot be used; the next start brings it to an end.
+        """
+        if self._adrift:
+            self._start_over()
         self._workers.stop()
         for unit in self._worked.values():
             self._store.sweep(unit.feed, [unit.id])

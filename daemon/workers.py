@@ -11,21 +11,18 @@ import multiprocessing
 import resource
 import signal
 from collections.abc import Callable
-from concurrent.futures import Future
-from multiprocessing import forkserver
-from typing import TypeVar
+from concurrent.futures import BrokenExecutor, CancelledError, Future
+from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
 from daemon.errors import BlobdropError, WorkerError
 from daemon.model import ContractSummary, Feed, Prepared, Setup, Unit
 from daemon.stores import Store
+from daemon.warming import WORK, warm
 
 T = TypeVar("T")
 
-#: The module that does the work. It imports pandas, pandera and pyarrow, which the daemon's own process never needs:
-#: only the warm parent and its workers pay for it, once.
-WORK = "daemon.prepare"
 #: Loading a contract imports what its author imports, which may take a while on a cold disk.
 DESCRIBE_SECONDS = 60.0
 #: Compaction rewrites a day at a time; it is in nobody's way.
@@ -49,11 +46,11 @@ class Workers:
         self._memory_bytes = memory_mb * 1024**2
         self._timeout_seconds = timeout_seconds
         self._pool: ProcessPool | None = None
+        self._open: set[Future[Any]] = set()
 
     def warm(self) -> None:
         """Start the warm parent, so that it imports while the caller does something else."""
-        multiprocessing.set_forkserver_preload([WORK])
-        forkserver.ensure_running()
+        warm()
 
     def submit(self, unit: Unit, feed: Feed, setup: Setup) -> Future[Prepared]:
         """Have a unit worked; `result` says what came of it."""
@@ -84,6 +81,8 @@ class Workers:
             raise WorkerError(f"it took longer than workers.timeout_seconds = {self._timeout_seconds:g}") from error
         except ProcessExpired as error:
             raise WorkerError(_expired(error)) from error
+        except (CancelledError, BrokenExecutor) as error:
+            raise WorkerError("the workers were killed, perhaps for want of memory") from error
         except MemoryError as error:
             limit = self._memory_bytes // 1024**2
             raise WorkerError(f"it needs more memory than workers.memory_mb = {limit}") from error
@@ -96,8 +95,19 @@ class Workers:
             self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
             self._pool = None
+        for future in list(self._open):
+            future.cancel()
+
+    def mend(self) -> None:
+        """Replace a pool that has broken, as pebble's does when its last process is killed while it is idle.
+
+        What was under way ends as lost, so that it is tried again.
+        """
+        if self._pool is not None and not self._pool.active:
+            self.stop()
 
     def _schedule(self, seconds: float, work: Callable[..., T], *arguments: object) -> Future[T]:
+        self.mend()
         if self._pool is None:
             self.warm()
             self._pool = ProcessPool(
@@ -107,6 +117,8 @@ class Workers:
                 context=multiprocessing.get_context("forkserver"),
             )
         future: Future[T] = self._pool.schedule(work, args=arguments, timeout=seconds)
+        self._open.add(future)
+        future.add_done_callback(self._open.discard)
         return future
 
 

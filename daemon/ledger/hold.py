@@ -5,13 +5,29 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from daemon.errors import LedgerBusyError, LedgerError
+
+#: Bytes of a lock file at the most.
+LOCK_BYTES = 4096
+#: Holds that ended by a crash, and are remembered; one is enough unless starts fail too.
+CRASHES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """One daemon's hold on the ledger."""
+
+    #: Never the same for two holds; names what this daemon makes and has to clear away if it crashes.
+    session: str
+    #: The sessions of those before it that did not end in good order.
+    crashed: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +53,10 @@ class _Lock:
 
 
 @contextmanager
-def held(ledger: Path, now: float) -> Iterator[None]:
+def held(ledger: Path, now: float) -> Iterator[Hold]:
     """Hold the ledger for the length of a `with`, with pid and `now` (unix seconds) in `<ledger>.lock`.
+
+    What is written there is wiped only at a `with`'s good end, so that the next holder knows of a crash.
 
     Raises:
         LedgerBusyError: another process holds it; the message says which.
@@ -51,10 +69,11 @@ def held(ledger: Path, now: float) -> Iterator[None]:
         raise LedgerError(f"lock file {path} cannot be opened: {error.strerror}. Check the rights on it") from error
     try:
         _take(lock, path)
-        _write(lock, json.dumps({"pid": os.getpid(), "since": now}))
+        hold = Hold(session=uuid.uuid4().hex[:12], crashed=_crashed(lock))
+        _write(lock, json.dumps({"pid": os.getpid(), "since": now, **asdict(hold)}))
         # A forked worker shares the lock; it must not keep it when the daemon is killed and the worker lives on.
         os.register_at_fork(after_in_child=lock.close)
-        yield
+        yield hold
         _write(lock, "")
     finally:
         lock.close()
@@ -64,7 +83,7 @@ def holder(ledger: Path) -> Holder | None:
     """Return who holds the ledger now; None for nobody, or for a holder that this user may not ask about."""
     try:
         with _lock_of(ledger).open("rb") as lock:
-            written = json.loads(lock.read(200))
+            written = json.loads(lock.read(LOCK_BYTES))
             # Only a holder has written this, or one that was killed: a daemon that starts takes the lock first.
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -90,6 +109,15 @@ def _take(lock: _Lock, path: Path) -> None:
         raise LedgerError(f"{path} cannot be locked: {error.strerror}. Put the ledger on a local disk") from error
 
 
+def _crashed(lock: _Lock) -> tuple[str, ...]:
+    """Return the sessions that the last holder has left behind: its own and those that it found."""
+    try:
+        left = json.loads(os.pread(lock.fd, LOCK_BYTES, 0))
+        return (*map(str, left["crashed"]), str(left["session"]))[-CRASHES:]
+    except (ValueError, KeyError, TypeError):
+        return ()
+
+
 def _write(lock: _Lock, text: str) -> None:
     os.ftruncate(lock.fd, 0)
     os.pwrite(lock.fd, text.encode(), 0)
@@ -98,7 +126,7 @@ def _write(lock: _Lock, text: str) -> None:
 def _holder(lock: _Lock) -> str:
     """Say who holds the lock, from what the holder wrote; it may not have written yet."""
     try:
-        holder = json.loads(os.pread(lock.fd, 200, 0))
+        holder = json.loads(os.pread(lock.fd, LOCK_BYTES, 0))
         since = datetime.fromtimestamp(holder["since"], UTC).isoformat(sep=" ", timespec="seconds")
         return f"process {holder['pid']}, running since {since},"
     except (ValueError, KeyError, TypeError):

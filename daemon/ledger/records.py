@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from daemon.errors import NotFoundError
 from daemon.ledger import moves
-from daemon.ledger.hold import Holder, held, holder
+from daemon.ledger.hold import Hold, Holder, held, holder
 from daemon.ledger.moves import AT_WORK
 from daemon.ledger.opening import file_of, open_existing, open_ledger
 from daemon.ledger.queries import Queries, chunked, highest_batch
@@ -59,7 +59,7 @@ class Ledger(Queries):
         """Close every connection to it."""
         self._database.close()
 
-    def hold(self, now: float) -> AbstractContextManager[None]:
+    def hold(self, now: float) -> AbstractContextManager[Hold]:
         """Hold the ledger as its only daemon for the length of a `with`; commands need no hold.
 
         Raises:

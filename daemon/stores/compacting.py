@@ -22,6 +22,8 @@ from daemon.stores.transactions import Change, Table
 SCRATCH = "_compacting"
 #: The file that a compaction locks as long as it lasts.
 LOCK = "_compacting.lock"
+#: What the names of merged files begin with.
+MERGED = "part-compact-"
 #: How often the swap is tried again because a batch, which takes nothing of it away, came first.
 TRIES = 20
 
@@ -34,6 +36,7 @@ def compact(table: Table, root: Path, *, target_bytes: int, min_files: int) -> i
     with _alone(root) as scratch:
         if scratch is None:
             return 0
+        _sweep(table, root)
         chosen = groups(table.live(), target_bytes, min_files)
         return sum(_merge(table, root, scratch, files) for files in chosen)
 
@@ -42,7 +45,7 @@ def _merge(table: Table, root: Path, scratch: Path, files: list[Live]) -> int:
     if not _are_live(table, [file.path for file in files]):
         return 0
     schema = table.schema.remove(table.schema.get_field_index(DATE))
-    path = path_of(files[0].day, f"part-compact-{uuid.uuid4().hex}")
+    path = path_of(files[0].day, f"{MERGED}{uuid.uuid4().hex}")
     made = merged(root, files, schema, scratch, path)
     (scratch / path).replace(root / path)
     sync((root / path).parent)
@@ -50,6 +53,14 @@ def _merge(table: Table, root: Path, scratch: Path, files: list[Live]) -> int:
         return len(files) if _swapped(table, made, files) else 0
     finally:
         if not _are_live(table, [made.path]):
+            (root / path).unlink()
+
+
+def _sweep(table: Table, root: Path) -> None:
+    """Delete merged files that a killed compaction did not get into the table; nobody else makes any meanwhile."""
+    found = {path.relative_to(root).as_posix() for path in root.glob(f"{DATE}=*/{MERGED}*")}
+    if found and (orphans := found - {file.path for file in table.live()}):
+        for path in orphans - table.known():
             (root / path).unlink()
 
 

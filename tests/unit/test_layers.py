@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 #: Each module may import those on earlier lines, and its neighbours only where a package says so itself.
 ORDER = (
     "validators validators.errors validators.model validators.pipelined validators.suggest",
-    "validators.texts validators.watching",
+    "validators.texts validators.watching validators.shortcuts",
     "validators.formulas validators.kinds validators.loading validators.sentences",
     "validators.days validators.parsing validators.readers",
     "validators.casting",
@@ -25,7 +25,7 @@ ORDER = (
     "validators.judging validators.metrics",
     "validators.events validators.files",
     "daemon daemon.statistics daemon.systemd",
-    "daemon.errors daemon.model",
+    "daemon.warming daemon.errors daemon.model",
     "daemon.lines daemon.quoting daemon.reports daemon.settings daemon.sources daemon.tally daemon.units",
     "daemon.datafile daemon.ledger",
     "daemon.complaints daemon.feeds daemon.logs daemon.pages daemon.rejects daemon.staging daemon.terminal",
@@ -33,7 +33,7 @@ ORDER = (
     "daemon.landing",
     "daemon.prepare",
     "daemon.workers",
-    "daemon.settling daemon.tidying",
+    "daemon.recovery daemon.settling daemon.tidying",
     "daemon.ingest",
     "daemon.loop",
     "daemon.app",

@@ -86,6 +86,30 @@ def test_the_hold_ends_with_its_block_also_by_an_error(world: World) -> None:
         pass
 
 
+def test_the_next_holder_learns_of_those_before_it_that_crashed_and_of_no_other(world: World) -> None:
+    with world.ledger.hold(world.now()) as first:
+        assert first.crashed == ()
+    with pytest.raises(ZeroDivisionError), world.ledger.hold(world.now()) as second:
+        _ = 1 / 0
+    with holder(world.path):
+        pass
+    with world.ledger.hold(world.now()) as fourth:
+        before, killed = fourth.crashed
+        assert before == second.session
+    with world.ledger.hold(world.now()) as fifth:
+        assert fifth.crashed == ()
+    assert len({first.session, second.session, killed, fourth.session, fifth.session}) == 5
+
+
+def test_a_holder_with_many_crashes_behind_it_is_still_told_by_name(world: World) -> None:
+    for _ in range(100):
+        with pytest.raises(ZeroDivisionError), world.ledger.hold(world.now()):
+            _ = 1 / 0
+    with world.ledger.hold(world.now()) as hold:
+        assert len(hold.crashed) == 32
+        assert world.ledger.holder() is not None
+
+
 def test_the_same_process_cannot_hold_it_twice(world: World) -> None:
     first, second = world.ledger.hold(world.now()), world.ledger.hold(world.now())
 
