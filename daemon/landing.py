@@ -192,17 +192,20 @@ class Landing:
         return str(entry.publish())
 
     def _accept(self, judged: Judged, rows: Numbers, match: Match) -> None:
-        keep = pa.array(~judged.rejected)
-        typed = judged.typed.filter(keep)
+        typed, days = judged.typed, judged.days
+        if judged.rejected.any():  # else a copy of every column for nothing
+            keep = pa.array(~judged.rejected)
+            typed, rows = typed.filter(keep), rows[~judged.rejected]
+            days = None if days is None else days.filter(keep)
         count = typed.num_rows
         table, days = table_rows(
             match,
             typed,
-            None if judged.days is None else judged.days.filter(keep),
+            days,
             zone_day=self._zone_day,
             drops=_alike(self._drop.id, count),
             customers=_alike(self._drop.customer, count),
-            rows=pa.array(rows[~judged.rejected]),
+            rows=pa.array(rows),
             now=self._now,
         )
         if self._stage is None:

@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from validators.casting import to_pandas
+from validators.casting import Kind, to_pandas
 from validators.errors import FileProblem
 from validators.model import Mask, Numbers
 from validators.rules import CHECK_ERROR, Column, Rule, Scope
-from validators.texts import flat
+from validators.shortcuts import broken
+from validators.texts import Array, flat
 from validators.watching import Unread, watched, watched_row
 
 
@@ -68,6 +69,10 @@ class Cells:
         if name not in self._series:
             self._series[name] = self._convert(name)
         return self._series[name]
+
+    def text(self, name: str) -> Array | None:
+        """Return a column of text as it is typed; None where the column is no text."""
+        return flat(self._typed[name]) if self.columns[name].type.kind is Kind.STRING else None
 
     def frame(self, names: Collection[str]) -> pd.DataFrame:
         """Return the rows whose cells in these columns are all known, indexed by position."""
@@ -161,6 +166,10 @@ def reads(check: Any, cells: Cells) -> tuple[str, ...] | None:
 
 
 def _column(rule: Rule, cells: Cells) -> list[Found]:
+    text = cells.text(rule.column or "")
+    positions = None if text is None else broken(rule.check, text)
+    if positions is not None:
+        return [Found(column=rule.column, positions=positions)] if len(positions) else []
     # A copy costs nothing until it is written to, and then other checks do not see what this one wrote.
     result = rule.check(cells.series(rule.column or "").copy(deep=False))
     judged = result.checked_object.index  # less the empty cells that it ignores

@@ -48,6 +48,8 @@ _BOOLEAN: Final = "(?i)^(?:true|false|1|0)$"
 
 #: Cells that are tried before a whole column is: dirty columns nearly always show there, at no cost worth naming.
 _PROBE: Final = 1024
+#: A column is read by its distinct cells where each comes at least so often among those that are tried.
+_REPEATS: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,9 @@ def parse(text: Array, to: Type) -> Array:
     values = None if form.lax(text) else _attempt_all(text, form.arrow)
     if values is not None:
         return values
+    if _repeats(text):  # dates nearly always: a few patterns over a few cells, instead of over all
+        coded = text.dictionary_encode()
+        return parse(coded.dictionary, to).take(coded.indices)
     if _holds(text, BLANKS):
         text = pc.utf8_trim(text, BLANKS.decode())
     odd = form.odd(text) if form.odd else None
@@ -178,6 +183,13 @@ _FORMS: Final[Mapping[Kind, Callable[[Type], _Form]]] = {
     Kind.DATE: _date_form,
     Kind.TIMESTAMP: _timestamp_form,
 }
+
+
+def _repeats(text: Array) -> bool:
+    """Tell whether a column has few distinct cells, as far as its first ones show."""
+    if len(text) <= _PROBE:
+        return False
+    return bool(pc.count_distinct(text.slice(0, _PROBE)).as_py() * _REPEATS <= _PROBE)
 
 
 def _attempt_all(text: Array, to: pa.DataType) -> Array | None:

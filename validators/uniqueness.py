@@ -5,12 +5,13 @@ Values are compared as `pandas.DataFrame.duplicated` does: no value equals no va
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import tempfile
 import weakref
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -19,6 +20,9 @@ import pyarrow.compute as pc
 from validators.model import Numbers
 from validators.rules import Keep
 from validators.texts import Array
+
+if TYPE_CHECKING:
+    import duckdb
 
 #: Bytes of values held in memory; more of them go to a database in a temporary folder.
 SPILL_BYTES = 48 * 1024**2
@@ -96,7 +100,10 @@ def _database(owner: object, like: pa.Table) -> duckdb.DuckDBPyConnection:
         "threads": 1,
         "preserve_insertion_order": False,
     }
-    database = duckdb.connect(str(Path(folder) / "keys.duckdb"), config=settings)
+    # Few files spill, and importing it takes a tenth of a start.
+    database: duckdb.DuckDBPyConnection = importlib.import_module("duckdb").connect(
+        str(Path(folder) / "keys.duckdb"), config=settings
+    )
     database.register("piece", like.slice(0, 0))
     database.execute("CREATE TABLE keys AS SELECT * FROM piece")
     database.unregister("piece")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from validators.errors import BlobdropError
 from validators.model import Chunk, Malformed, Mask, Numbers
-from validators.readers.cells import Cells
+from validators.readers.cells import Cells, Ragged
 from validators.readers.faults import Describer
 from validators.readers.lines import line_bounds
-from validators.readers.records import Fault, Grammar, Records, scan
+from validators.readers.records import Fault, Records, scan
 from validators.readers.tidiness import tidy_lines
+
+#: A block is tidy while at most one record in so many has another number of fields: each of them costs a call of Python
+#: from Arrow's parser, and finding positions costs as much for all records together.
+_TIDY_EVERY: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,7 @@ class Part:
     count: int
     lines: int
     used: int
-    #: Whether each line is one sound record.
+    #: Whether each line is one record, and nearly all are sound.
     tidy: bool
     #: Makes the chunk of the records from one to another, counted from 0.
     chunk: Callable[[Part, int, int], Chunk]
@@ -59,18 +63,24 @@ class Part:
             yield self.chunk(self, start, stop)
 
 
-def read_tidy(block: Block, cells: Cells, grammar: Grammar) -> Part | None:
-    """Read a block in which every line is one sound record, without finding positions; None if it is not so tidy."""
+def read_tidy(block: Block, cells: Cells, describer: Describer) -> Part | None:
+    """Read a block in which every line is one record, and few have another number of fields; None if it is not so tidy.
+
+    Positions are found only where there are such records.
+    """
+    grammar = describer.grammar
     count = tidy_lines(block.data, block.end, grammar)
     if count is None:
         return None
+    whole = pa.py_buffer(block.data).slice(0, block.end)
     try:
-        table = cells.read(pa.py_buffer(block.data).slice(0, block.end), quoted=grammar.quote in block.data)
-    except pa.ArrowInvalid:  # a number of fields, or a line longer than what a thread parses
+        table, ragged = cells.read_lines(whole, count // _TIDY_EVERY, quoted=grammar.quote in block.data)
+    except pa.ArrowInvalid:  # too many of another number of fields
         return None
-    if table.num_rows != count:  # blank lines
+    if table.num_rows + len(ragged) != count:  # blank lines
         return None
-    return Part(block=block, table=table, count=count, lines=count, used=block.end, tidy=True, chunk=_tidy_chunk)
+    chunk = _ragged_chunk(block, count, ragged, describer) if ragged else _tidy_chunk
+    return Part(block=block, table=table, count=count, lines=count, used=block.end, tidy=True, chunk=chunk)
 
 
 def read_exactly(block: Block, cells: Cells, describer: Describer) -> Part:
@@ -114,6 +124,26 @@ def _tidy_chunk(part: Part, start: int, stop: int) -> Chunk:
         lines=np.arange(block.line + start, block.line + stop),
         raw=raw,
     )
+
+
+def _ragged_chunk(block: Block, count: int, ragged: Sequence[Ragged], describer: Describer) -> _Exact:
+    """Tell where the records are in a block that is tidy but for some numbers of fields."""
+    bounds = line_bounds(block.data, block.end)
+    places, fields = np.array(ragged, np.int64).T
+    faults, widths = np.zeros(count, np.uint8), np.full(count, describer.grammar.width)
+    faults[places], widths[places] = Fault.FIELD_COUNT, fields
+    found = Records(
+        starts=bounds.starts[:-1],
+        ends=bounds.ends,
+        after=bounds.starts[1:],
+        lines=np.arange(count),
+        faults=faults,
+        fields=widths,
+        used=block.end,
+        used_lines=count,
+        multiline=False,
+    )
+    return _Exact(found=found, sound=faults == Fault.NONE, describer=describer)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,7 +118,7 @@ class DelimitedReader:
             end = len(data) if final else lines.last_line_end(data)
             whole = Block(data=data, end=end, row=row, line=line, final=final)
             # A file that is not tidy in one block is rarely so in the next: do not look twice at each of them.
-            part = (read_tidy(whole, cells, grammar) if tidy else None) or read_exactly(whole, cells, describer)
+            part = (read_tidy(whole, cells, describer) if tidy else None) or read_exactly(whole, cells, describer)
             for chunk in part.chunks(self._limits.batch_rows):
                 yield _unguarded(chunk) if self.returned else chunk
             row, line, tidy = row + part.count, line + part.lines, part.tidy

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pandera.engines import pandas_engine
 
-from validators.casting import cast
+from validators.casting import Cast, cast
 from validators.kinds import Type, type_of
 from validators.texts import Array
 
@@ -294,3 +294,16 @@ def test_seven_to_nine_digits_of_a_second_are_fine_where_the_last_are_zeros() ->
 
     moment = dt.datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=dt.UTC)
     assert read(pa.array(cells), ZONED) == ([moment, moment, None], [2])
+
+
+@given(st.lists(st.sampled_from([None, "2026-03-01", " 2026-03-01 ", "2026-02-30", "", "x", "20260301"]), min_size=1))
+def test_a_column_of_few_distinct_cells_is_read_as_each_cell_is(cells: list[str | None]) -> None:
+    """Such a column is read by its distinct cells, a shorter one cell by cell."""
+    many = (cells * 5_000)[:5_000]
+    once, often = cast(pa.array(cells, pa.string()), DATE), cast(pa.array(many, pa.string()), DATE)
+    assert _told(often) == (_told(once) * 5_000)[:5_000]
+
+
+def _told(done: Cast) -> list[tuple[object, bool]]:
+    bad = np.zeros(len(done.values), np.bool_) if done.bad is None else done.bad
+    return list(zip(done.values.to_pylist(), bad.tolist(), strict=True))  # noqa: PD011 - no frame of pandas

@@ -1,0 +1,68 @@
+"""The short way to an answer gives pandera's own answer, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pandera.pandas import Check
+
+from validators.shortcuts import broken
+
+CELLS = st.lists(st.one_of(st.none(), st.sampled_from(["", "a", "ab", "é", "🙂🙂", " a", "abc"]), st.text(max_size=4)))
+CHECKS = st.one_of(
+    st.builds(Check.isin, st.lists(st.sampled_from(["", "a", "ab", "é", "🙂🙂"]), min_size=1)),
+    st.builds(lambda low, more: Check.str_length(low, low + more), st.integers(0, 3), st.integers(0, 2)),
+    st.builds(lambda low: Check.str_length(min_value=low), st.integers(0, 3)),
+    st.builds(lambda high: Check.str_length(max_value=high), st.integers(0, 3)),
+)
+
+
+def _by_pandera(check: Check, cells: Sequence[str | None]) -> list[int]:
+    output = check(pd.Series(cells, dtype="str")).check_output
+    return [int(position) for position in output.index[~output.to_numpy(dtype=bool)]]
+
+
+@given(CHECKS, CELLS)
+def test_the_answer_is_panderas(check: Check, cells: list[str | None]) -> None:
+    found = broken(check, pa.array(cells, pa.string()))
+    assert found is not None
+    assert found.tolist() == _by_pandera(check, cells)
+
+
+@given(CELLS)
+def test_a_slice_of_a_column_is_answered_for_by_itself(cells: list[str | None]) -> None:
+    whole = pa.array(["much too long", *cells, "much too long"], pa.string())
+    found = broken(Check.str_length(max_value=4), whole.slice(1, len(cells)))
+    assert found is not None
+    assert found.tolist() == []
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        Check.str_matches("a"),
+        Check.str_length(exact_value=2),
+        Check.isin(["a", 1]),
+        Check.isin(["a"], ignore_na=False),
+        Check.notin(["a"]),
+        Check(lambda text: text.isin(["a"]), name="isin"),
+        Check(lambda text: text == "a", element_wise=True, name="str_length"),
+    ],
+    ids=str,
+)
+def test_what_has_no_short_way_is_left_to_pandera(check: Check) -> None:
+    """Also a user's own check under the name of one that has."""
+    assert broken(check, pa.array(["a", "b"])) is None
+
+
+def test_nothing_broken_is_an_answer() -> None:
+    found = broken(Check.isin(["a"]), pa.array(["a", None, "a"]))
+    assert found is not None
+    assert found.dtype == np.int64
+    assert not len(found)
