@@ -163,13 +163,6 @@ def _wired(
     source, store, ledger, hold, workers = parts
     log = structlog.get_logger()
     systemd = Systemd.of(environ, 0)
-    rules = Rules(
-        after=settings.source.after,
-        attempts=settings.workers.attempts,
-        retry_seconds=0.0 if once else settings.workers.retry_seconds,
-        limits=settings.limits.limits(),
-        quarantine=str(folder(settings.quarantine.url, "quarantine.url")),
-    )
     wake: list[Loop] = []
     ingest = Ingest(
         ledger=ledger,
@@ -179,7 +172,7 @@ def _wired(
         workers=workers,
         feeds=feeds,
         contracts=contracts,
-        rules=rules,
+        rules=_rules(settings, once=once),
         wake=lambda: wake[0].wake(),  # noqa: PLW0108 - the loop is made after this
         log=log,
     )
@@ -203,6 +196,16 @@ def _wired(
     )
     wake.append(loop)
     return Daemon(loop=loop, ingest=ingest, source=source, store=store, ledger=ledger)
+
+
+def _rules(settings: Settings, *, once: bool) -> Rules:
+    return Rules(
+        after=settings.source.after,
+        attempts=settings.workers.attempts,
+        retry_seconds=0.0 if once else settings.workers.retry_seconds,
+        limits=settings.limits.limits(),
+        quarantine=str(folder(settings.quarantine.url, "quarantine.url")),
+    )
 
 
 def _beat(systemd: Systemd, status: str) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "SetupError",
     "SourceError",
     "StoreError",
+    "UndoneError",
     "WorkError",
     "WorkerError",
 ]
@@ -48,6 +49,10 @@ class ChangedError(SourceError):
 
 class StoreError(WorkError):
     """A table cannot be read or written."""
+
+
+class UndoneError(StoreError):
+    """A table could not be written, and all that was begun has been taken back: it is tried again."""
 
 
 class WorkerError(WorkError):

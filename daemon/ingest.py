@@ -9,25 +9,24 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-import pyarrow as pa
 from structlog.typing import FilteringBoundLogger
 
-from daemon.errors import BlobdropError, StoreError
+from daemon.claims import Claims
+from daemon.committing import Committing
+from daemon.errors import BlobdropError, StoreError, UndoneError
 from daemon.ledger import Hold, Ledger
 from daemon.model import (
     After,
-    Batch,
     Drop,
     Feed,
     Limits,
-    OnDuplicate,
     OnRevision,
     Outcome,
     Prepared,
@@ -88,13 +87,15 @@ class Ingest:
         self._ledger, self._store, self._source, self._workers = ledger, store, source, workers
         self._feeds, self._rules, self._wake, self._log, self._clock = feeds, rules, wake, log, clock
         self._quarantine = Quarantine(Path(rules.quarantine))
+        self._claims = Claims(ledger, clock)
+        self._committing = Committing(
+            ledger=ledger, store=store, quarantine=self._quarantine, claims=self._claims, feeds=feeds, clock=clock
+        )
         self._settling = Settling(ledger, source, rules.after, log=log, clock=clock)
         self._waiting: deque[Unit] = deque()
         self._worked: dict[Future[Prepared], Unit] = {}
         self._prepared: dict[str, list[tuple[Unit, Prepared]]] = {}
         self._since: dict[str, float] = {}
-        self._claimed: dict[str, Drop] = {}
-        self._uris: set[str] = set()
         #: Whether a step broke off in its middle, so that what is in memory may not be what is in the ledger.
         self._adrift = False
         self.tallied = Tally()
@@ -102,16 +103,16 @@ class Ingest:
     @property
     def busy(self) -> bool:
         """Whether any drop is claimed and not yet recorded."""
-        return bool(self._claimed)
+        return bool(self._claims)
 
     @property
     def claimed(self) -> int:
         """How many drops are claimed and not yet recorded. Any thread may ask."""
-        return len(self._claimed)
+        return len(self._claims)
 
     def at_work(self, uri: str) -> bool:
         """Whether a version of this object is being worked."""
-        return uri in self._uris
+        return self._claims.at_work(uri)
 
     # ---------------------------------------------------------------- RECOVERY
 
@@ -126,7 +127,7 @@ class Ingest:
     def _start_over(self) -> None:
         """Do with ourselves what a start does after a crash: what is in the ledger and in the tables is the truth."""
         self._workers.stop()
-        for memory in (self._waiting, self._worked, self._prepared, self._since, self._claimed, self._uris):
+        for memory in (self._waiting, self._worked, self._prepared, self._since, self._claims):
             memory.clear()
         again = self._recover([self._hold.session])
         self._adrift = False
@@ -134,11 +135,15 @@ class Ingest:
 
     @contextmanager
     def _step(self) -> Iterator[None]:
-        """Do what must be done as a whole; an error in its middle that is not made up for leaves us adrift."""
+        """Do what must be done as a whole; an error in its middle leaves us adrift, unless all of it was undone."""
         if self._adrift:
             self._start_over()
         self._adrift = True
-        yield
+        try:
+            yield
+        except UndoneError:
+            self._adrift = False
+            raise
         self._adrift = False
 
     # ---------------------------------------------------------------- CLAIM
@@ -146,11 +151,8 @@ class Ingest:
     def claim(self, drops: Sequence[Drop]) -> None:
         """Claim drops in the ledger and line them up as units."""
         with self._step():
-            claimed = self._ledger.claim(drops, self._clock())
-            self._claimed.update((drop.id, drop) for drop in claimed)
-            self._uris.update(drop.found.uri for drop in claimed)
             by_feed: dict[str, list[Drop]] = {}
-            for drop in claimed:
+            for drop in self._claims.claim(drops):
                 by_feed.setdefault(drop.feed, []).append(drop)
             for feed, members in by_feed.items():
                 self._waiting.extend(self._unit(feed, bundle) for bundle in bundles(members, self._workers.processes))
@@ -215,11 +217,11 @@ class Ingest:
             self._broken(unit, error)
             return
         if prepared.changed:
-            self._forget(self._ledger.gone, prepared.changed)
+            self._claims.gone(prepared.changed)
             self._log.info("drop.changed", drops=len(prepared.changed), note="read again in its new version")
         failed = [outcome for outcome in prepared.outcomes if outcome.state is State.FAILED]
         for outcome in failed:
-            self._attempted(self._claimed[outcome.drop_id], outcome.reason)
+            self._attempted(self._claims[outcome.drop_id], outcome.reason)
         kept = tuple(outcome for outcome in prepared.outcomes if outcome.state is not State.FAILED)
         if kept:
             self._since.setdefault(unit.feed, self._clock())
@@ -229,9 +231,8 @@ class Ingest:
         """Deal with a unit whose worker failed: one drop must not take others with it."""
         self._store.sweep(unit.feed, [unit.id])
         if isinstance(error, StoreError):
-            self._forget(lambda ids, now: self._ledger.give_back(ids, now, str(error), counts=False), _ids(unit))
-            self._adrift = False
-            raise error
+            self._claims.give_back(_ids(unit), str(error), counts=False)
+            raise UndoneError(str(error)) from error
         if len(unit.drops) > 1:
             self._log.warning("unit.split", drops=len(unit.drops), reason=str(error))
             self._waiting.extendleft(self._unit(unit.feed, [drop]) for drop in reversed(unit.drops))
@@ -243,107 +244,35 @@ class Ingest:
         now = self._clock()
         if drop.attempt < self._rules.attempts:
             wait = self._rules.retry_seconds * 2 ** (drop.attempt - 1)
-            self._forget(lambda ids, at: self._ledger.give_back(ids, at, reason, not_before=at + wait), [drop.id])
+            self._claims.give_back([drop.id], reason, wait_seconds=wait)
             self._log.warning("drop.retried", **_of(drop), attempt=drop.attempt, seconds=wait, reason=reason)
             return
         outcome = Outcome(drop_id=drop.id, state=State.FAILED, reason=reason, started_at=now, finished_at=now)
         self._ledger.finish([outcome], now)
         self._tell(outcome)
 
-    def _forget(self, release: Callable[[Iterable[str], float], object], ids: Iterable[str]) -> None:
-        """Let go of drops that are not to be recorded now."""
-        ids = list(ids)
-        release(ids, self._clock())
-        for drop_id in ids:
-            self._release(drop_id)
-
-    def _release(self, drop_id: str) -> Drop | None:
-        drop = self._claimed.pop(drop_id, None)
-        if drop is not None:
-            self._uris.discard(drop.found.uri)
-        return drop
-
     # ---------------------------------------------------------------- COMMIT
 
     def _commit(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> None:
-        """Commit what units of one feed have staged, in one transaction of its table; then record and settle."""
-        first = list(self._without_duplicates(feed, prepared))
-        outcomes = tuple(chain.from_iterable(each.outcomes for each in first))
-        if not outcomes:
-            return
-        files = tuple(chain.from_iterable(each.files for each in first))
-        schemas = [each.schema for each in first if each.schema is not None]
-        replaces = self._replaced(feed, outcomes)
-        # Reports go to the disk before anything says that their drops are done.
-        self._quarantine.flush(Path(outcome.report) for outcome in outcomes if outcome.report)
-        if files or replaces:
-            schema = pa.unify_schemas(schemas) if schemas else pa.schema([])
-            self._transact(Batch(number=0, feed=feed, outcomes=outcomes, files=files, replaces=replaces), schema)
-        else:
-            self._ledger.finish(outcomes, self._clock())
-        drops = [self._claimed[outcome.drop_id] for outcome in outcomes]
-        for outcome in outcomes:
-            self._tell(outcome)
-        self._settling.settle(drops)
+        """Commit what units of one feed have staged; then settle. Those that bring what is known are worked again."""
+        fresh = []
+        for (unit, each), known in zip(prepared, list(self._committing.stale(feed, prepared)), strict=True):
+            if known:
+                self._committing.undo(unit, each)
+                drops = [self._claims[outcome.drop_id] for outcome in each.outcomes]
+                self._waiting.appendleft(self._unit(feed, drops, known))
+            else:
+                fresh.append(each)
+        if fresh:
+            outcomes = self._committing.commit(feed, fresh)
+            drops = [self._claims[outcome.drop_id] for outcome in outcomes]
+            for outcome in outcomes:
+                self._tell(outcome)
+            self._settling.settle(drops)
 
     def settle_late(self) -> None:
         """Settle objects whose drops have ended and that could not be settled then."""
         self._settling.late()
-
-    def _transact(self, batch: Batch, schema: pa.Schema) -> None:
-        now = self._clock()
-        batch = self._ledger.intend(batch, now, at_least=self._store.last_batch(batch.feed))
-        try:
-            self._store.commit(batch, schema)
-        except StoreError as error:
-            if self._store.last_batch(batch.feed) < batch.number:
-                self._store.discard(batch.feed, batch.files)
-                self._ledger.forget(batch, now, str(error))
-                for outcome in batch.outcomes:
-                    self._release(outcome.drop_id)
-                self._adrift = False
-                raise
-        self._ledger.record(batch, self._clock())
-
-    def _without_duplicates(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> Iterator[Prepared]:
-        """Yield the units that bring nothing known; the others are worked again with what is known now."""
-        known = self._known(feed, prepared)
-        here: set[tuple[str, str]] = set()
-        for unit, each in prepared:
-            brought = {(self._claimed[o.drop_id].customer, o.sha256) for o in each.outcomes if _brings(o)}
-            again = brought & (known | here) if self._feeds[feed].duplicates is OnDuplicate.SKIP else set()
-            if again:
-                self._again(unit, each, again)
-            else:
-                here |= brought
-                yield each
-
-    def _known(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> set[tuple[str, str]]:
-        by_customer: dict[tuple[str, str], set[str]] = {}
-        for outcome in chain.from_iterable(each.outcomes for _, each in prepared):
-            if _brings(outcome):
-                scope = (self._claimed[outcome.drop_id].customer, outcome.contract)
-                by_customer.setdefault(scope, set()).add(outcome.sha256)
-        return {
-            (customer, digest)
-            for (customer, contract), digests in by_customer.items()
-            for digest in self._ledger.duplicate_of(customer, feed, digests, contract=contract)
-        }
-
-    def _again(self, unit: Unit, prepared: Prepared, known: Collection[tuple[str, str]]) -> None:
-        """Work a unit once more, now that some of its bytes turn out to be known."""
-        self._store.discard(unit.feed, prepared.files)
-        drops = [self._claimed[outcome.drop_id] for outcome in prepared.outcomes]
-        for drop in drops:
-            self._quarantine.remove(drop.customer, drop.feed, drop.id)
-        self._waiting.appendleft(self._unit(unit.feed, drops, known))
-
-    def _replaced(self, feed: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-        """Return the earlier drops whose rows leave the table because a revision of them arrives."""
-        if self._feeds[feed].revision is not OnRevision.REPLACE:
-            return ()
-        arriving = [self._claimed[o.drop_id] for o in outcomes if o.state in (State.INGESTED, State.PARTIAL)]
-        return tuple(chain.from_iterable(self._ledger.earlier(arriving).values()))
 
     # ---------------------------------------------------------------- STOP
 
@@ -358,8 +287,7 @@ class Ingest:
         self._workers.stop()
         for unit in self._worked.values():
             self._store.sweep(unit.feed, [unit.id])
-        ids = list(self._claimed)
-        self._forget(lambda given, now: self._ledger.give_back(given, now, "the daemon stopped", counts=False), ids)
+        self._claims.give_back_all("the daemon stopped")
         for unit, prepared in chain.from_iterable(self._prepared.values()):
             self._store.discard(unit.feed, prepared.files)
         self._waiting.clear()
@@ -367,8 +295,8 @@ class Ingest:
         self._prepared.clear()
 
     def _tell(self, outcome: Outcome) -> None:
-        drop = self._claimed[outcome.drop_id]
-        self._release(drop.id)
+        drop = self._claims[outcome.drop_id]
+        self._claims.release([drop.id])
         self.tallied.ended(drop, outcome)
         level = self._log.info if outcome.state in (State.INGESTED, State.DUPLICATE) else self._log.warning
         level(f"drop.{outcome.state}", **_of(drop), **_result(outcome))
@@ -376,10 +304,6 @@ class Ingest:
 
 def _ids(unit: Unit) -> list[str]:
     return [drop.id for drop in unit.drops]
-
-
-def _brings(outcome: Outcome) -> bool:
-    return outcome.state is not State.DUPLICATE and bool(outcome.sha256)
 
 
 def _of(drop: Drop) -> dict[str, str]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from validators.contract import Contract, load_contract
-    from validators.files import check_file, check_frame
+    from validators.files import check_file
+    from validators.frames import check_frame
     from validators.model import Problem, Verdict
 
 __all__ = ["Contract", "Problem", "Verdict", "check_file", "check_frame", "load_contract"]
@@ -21,7 +22,7 @@ _HOMES = {
     "Problem": "validators.model",
     "Verdict": "validators.model",
     "check_file": "validators.files",
-    "check_frame": "validators.files",
+    "check_frame": "validators.frames",
     "load_contract": "validators.contract",
 }
 

@@ -26,7 +26,8 @@ from tests.properties import generating, mending, reading
 from tests.properties.generating import Dropped, source_of
 from tests.properties.reference import Column, Contract, Expected, File, Value, judge
 from tests.properties.running import Came, World, limits
-from validators.files import check_file, check_frame
+from validators.files import check_file
+from validators.frames import check_frame
 from validators.model import Dialect, Verdict
 
 WHOLE_BATCH = 131_072

@@ -1,0 +1,119 @@
+"""Committing what units of one feed have staged: one transaction of its table, and then the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
+import pyarrow as pa
+
+from daemon.claims import Claims
+from daemon.errors import StoreError, UndoneError
+from daemon.ledger import Ledger
+from daemon.model import Batch, Feed, OnDuplicate, OnRevision, Outcome, Prepared, State, Unit
+from daemon.quarantine import Quarantine
+from daemon.stores import Store
+
+#: A customer's bytes, by their sha256.
+Brought = tuple[str, str]
+
+
+class Committing:
+    """Makes batches of finished units: exactly once, whatever breaks off."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        store: Store,
+        quarantine: Quarantine,
+        claims: Claims,
+        feeds: Mapping[str, Feed],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Commit nothing yet."""
+        self._ledger, self._store, self._quarantine = ledger, store, quarantine
+        self._claims, self._feeds, self._clock = claims, feeds, clock
+
+    # ---------------------------------------------------------------- DUPLICATES
+
+    def stale(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> Iterator[Collection[Brought]]:
+        """Yield for each unit what it brings though it is known by now, in a table or from a unit before it.
+
+        Such a unit is to be undone and worked again. Nothing where the feed takes duplicates.
+        """
+        skip = self._feeds[feed].duplicates is OnDuplicate.SKIP
+        known = self._known(feed, prepared) if skip else set()
+        for _, each in prepared:
+            brought = {(self._claims[o.drop_id].customer, o.sha256) for o in each.outcomes if _brings(o)}
+            again = brought & known
+            if skip and not again:
+                known |= brought
+            yield again
+
+    def undo(self, unit: Unit, prepared: Prepared) -> None:
+        """Take back what a unit has staged and written, so that it can be worked again."""
+        self._store.discard(unit.feed, prepared.files)
+        for outcome in prepared.outcomes:
+            drop = self._claims[outcome.drop_id]
+            self._quarantine.remove(drop.customer, drop.feed, drop.id)
+
+    def _known(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> set[Brought]:
+        by_customer: dict[tuple[str, str], set[str]] = {}
+        for outcome in chain.from_iterable(each.outcomes for _, each in prepared):
+            if _brings(outcome):
+                scope = (self._claims[outcome.drop_id].customer, outcome.contract)
+                by_customer.setdefault(scope, set()).add(outcome.sha256)
+        return {
+            (customer, digest)
+            for (customer, contract), digests in by_customer.items()
+            for digest in self._ledger.duplicate_of(customer, feed, digests, contract=contract)
+        }
+
+    # ---------------------------------------------------------------- COMMIT
+
+    def commit(self, feed: str, prepared: Sequence[Prepared]) -> Sequence[Outcome]:
+        """Commit units of one feed as one batch, and write their outcomes into the ledger; return these.
+
+        Raises:
+            UndoneError: the table took nothing, and all that was begun has been taken back.
+            WorkError: it broke off in the middle; recovery brings it to its end.
+        """
+        outcomes = tuple(chain.from_iterable(each.outcomes for each in prepared))
+        files = tuple(chain.from_iterable(each.files for each in prepared))
+        schemas = [each.schema for each in prepared if each.schema is not None]
+        replaces = self._replaced(feed, outcomes)
+        # Reports go to the disk before anything says that their drops are done.
+        self._quarantine.flush(Path(outcome.report) for outcome in outcomes if outcome.report)
+        if files or replaces:
+            schema = pa.unify_schemas(schemas) if schemas else pa.schema([])
+            self._transact(Batch(number=0, feed=feed, outcomes=outcomes, files=files, replaces=replaces), schema)
+        else:
+            self._ledger.finish(outcomes, self._clock())
+        return outcomes
+
+    def _transact(self, batch: Batch, schema: pa.Schema) -> None:
+        now = self._clock()
+        batch = self._ledger.intend(batch, now, at_least=self._store.last_batch(batch.feed))
+        try:
+            self._store.commit(batch, schema)
+        except StoreError as error:
+            if self._store.last_batch(batch.feed) < batch.number:
+                self._store.discard(batch.feed, batch.files)
+                self._ledger.forget(batch, now, str(error))
+                self._claims.release(outcome.drop_id for outcome in batch.outcomes)
+                raise UndoneError(str(error)) from error
+        self._ledger.record(batch, self._clock())
+
+    def _replaced(self, feed: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+        """Return the earlier drops whose rows leave the table because a revision of them arrives."""
+        if self._feeds[feed].revision is not OnRevision.REPLACE:
+            return ()
+        arriving = [self._claims[o.drop_id] for o in outcomes if o.state in (State.INGESTED, State.PARTIAL)]
+        return tuple(chain.from_iterable(self._ledger.earlier(arriving).values()))
+
+
+def _brings(outcome: Outcome) -> bool:
+    return outcome.state is not State.DUPLICATE and bool(outcome.sha256)
