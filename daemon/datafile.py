@@ -53,6 +53,18 @@ def encoding_of(table: pa.Table) -> Encoding:
     return Encoding(dictionary=tuple(name for name in names if _repeats(sample.column(name), limit)), special=special)
 
 
+def repeating_texts(table: pa.Table) -> tuple[str, ...]:
+    """Return the columns of text, null ones aside, whose values come again and again, by their first rows."""
+    sample = table.slice(0, SAMPLE_ROWS)
+    limit = max(1, sample.num_rows // REPEATS)
+    texts = (field.name for field in table.schema if pa.types.is_string(field.type))
+    return tuple(
+        name
+        for name in texts
+        if sample.column(name).null_count < sample.num_rows and _repeats(sample.column(name), limit)
+    )
+
+
 def _repeats(column: pa.ChunkedArray[Any], limit: int) -> bool:
     if pa.types.is_boolean(column.type):
         return False
@@ -98,7 +110,7 @@ class Part:
         """
         self._nan.update(name for name in table.column_names if _has_nan(table.column(name)))
         with writing(self._target):
-            self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+            self._writer.write_table(table, row_group_size=2 * ROW_GROUP_ROWS)
 
     def close(self) -> DataFile:
         """Finish the file, push it to the disk, and describe it.

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -174,10 +175,22 @@ class _Work:
         return read
 
     def _read(self, drop: Drop, path: Path) -> _Small | _Large | None:
-        started, sha256 = time.time(), digest(path)
+        started = time.time()
+        if drop.found.size > SMALL_BYTES and len(self._unit.drops) == 1 and not self._unit.known:
+            return self._read_unknown(drop, path, started)
+        sha256 = digest(path)
         if self._is_known(drop, sha256):
             self._outcomes.append(_duplicate(drop, sha256, started))
             return None
+        return self._judge(drop, path, sha256, started)
+
+    def _read_unknown(self, drop: Drop, path: Path, started: float) -> _Small | _Large:
+        """Take the digest of a large drop while it is judged: nothing is known that it might be a duplicate of."""
+        with ThreadPoolExecutor(1, thread_name_prefix="digest") as thread:
+            sha256 = thread.submit(digest, path)
+            return replace(self._judge(drop, path, "", started), sha256=sha256.result())
+
+    def _judge(self, drop: Drop, path: Path, sha256: str, started: float) -> _Small | _Large:
         try:
             self._refuse_revision(drop)
             reader = open_file(path, name=drop.found.name, dialect=self._feed.dialect, limits=self._setup.limits)
