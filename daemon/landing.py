@@ -192,16 +192,11 @@ class Landing:
         return str(entry.publish())
 
     def _accept(self, judged: Judged, rows: Numbers, match: Match) -> None:
-        typed, days = judged.typed, judged.days
-        if judged.rejected.any():  # else a copy of every column for nothing
-            keep = pa.array(~judged.rejected)
-            typed, rows = typed.filter(keep), rows[~judged.rejected]
-            days = None if days is None else days.filter(keep)
-        count = typed.num_rows
+        count = judged.typed.num_rows
         table, days = table_rows(
             match,
-            typed,
-            days,
+            judged.typed,
+            judged.days,
             zone_day=self._zone_day,
             drops=_alike(self._drop.id, count),
             customers=_alike(self._drop.customer, count),
@@ -210,7 +205,7 @@ class Landing:
         )
         if self._stage is None:
             self._stage = self._stages.new()
-        self._stage.add(table, days)
+        self._stage.add(table, days, ~judged.rejected if judged.rejected.any() else None)
 
     def _forget_stage(self) -> None:
         if self._stage is not None:

@@ -33,7 +33,7 @@ from daemon.datafile import (
 )
 from daemon.errors import StoreError
 from daemon.model import DataFile
-from validators.model import Numbers
+from validators.model import Mask, Numbers
 
 #: Bytes of rows that wait for their row group to fill, all days together.
 BUFFER_BYTES = 64 * 1024**2
@@ -114,21 +114,26 @@ class Stage:
         except pa.ArrowException as error:
             raise StoreError(f"batches of one unit differ in a column's type: {error}") from error
 
-    def add(self, table: pa.Table, days: pa.Array[Any]) -> None:
-        """Take rows with every column of the table but `date`, and the day (date32, no null) of each.
+    def add(self, table: pa.Table, days: pa.Array[Any], keep: Mask | None = None) -> None:
+        """Take rows with every column of the table but `date`, and the day (date32) of each.
 
         A contract's own column `date` is left out where it is the row's day; any other one is an error.
+
+        Args:
+            table: the rows.
+            days: their days; none of a row that is kept may be null.
+            keep: which rows to take; None for all. One copy leaves the others out and puts days together.
 
         Raises:
             StoreError: an earlier row group could not be written.
         """
-        numbers = _numbers(days, table.num_rows)
-        if not numbers.size:
+        rows = np.arange(table.num_rows) if keep is None else np.flatnonzero(keep)
+        if not rows.size:
             return
         table = _without_date(table, days)
         self._schemas.setdefault(table.schema)
-        for number, rows in _by_day(self._coded(table), numbers):
-            self._keep(_Key(_iso(number), rows.schema), rows)
+        for number, part in _by_day(self._coded(table), _numbers(days, table.num_rows, rows), rows):
+            self._keep(_Key(_iso(number), part.schema), part)
         # One at a time, so that days that grow alike take turns and the writing thread is never idle.
         largest = max(self._buffers, key=lambda key: self._buffers[key].rows)
         if self._buffers[largest].rows >= ROW_GROUP_ROWS:
@@ -263,12 +268,14 @@ class _Files:
         return [*days, self._root, self._root.parent] if days else []
 
 
-def _numbers(days: pa.Array[Any], rows: int) -> Numbers:
-    """Return the days as numbers since 1970; a missing day is the caller's mistake."""
-    if days.null_count or len(days) != rows:
-        raise ValueError(f"{rows} rows need as many days, and got {len(days) - days.null_count}")
-    numbers: Numbers = days.cast(pa.int32()).to_numpy(zero_copy_only=False).astype(np.int64)
-    return numbers
+def _numbers(days: pa.Array[Any], count: int, rows: Numbers) -> Numbers:
+    """Return the days of these rows as numbers since 1970; a missing day is the caller's mistake."""
+    if len(days) != count:
+        raise ValueError(f"{count} rows need as many days, and got {len(days)}")
+    if days.null_count and days.is_null().to_numpy(zero_copy_only=False)[rows].any():
+        raise ValueError(f"{count} rows need as many days, and {days.null_count} have none")
+    numbers: Numbers = days.cast(pa.int32()).fill_null(0).to_numpy(zero_copy_only=False)
+    return numbers[rows].astype(np.int64)
 
 
 def _without_date(table: pa.Table, days: pa.Array[Any]) -> pa.Table:
@@ -284,23 +291,26 @@ def _without_date(table: pa.Table, days: pa.Array[Any]) -> pa.Table:
     return table.drop_columns([DATE])
 
 
-def _by_day(table: pa.Table, numbers: Numbers) -> Iterator[tuple[int, pa.Table]]:
-    """Yield each day of at least one row with its rows in their order."""
+def _by_day(table: pa.Table, numbers: Numbers, rows: Numbers) -> Iterator[tuple[int, pa.Table]]:
+    """Yield each day of at least one of these rows with its rows in their order."""
     low, high = int(numbers.min()), int(numbers.max())
     if low == high:
-        yield low, table
+        yield low, table if len(rows) == table.num_rows else _taken(table, pa.array(rows))
         return
     offsets = numbers - low
     order = np.argsort(offsets.astype(np.uint16) if high - low < _RADIX_DAYS else offsets, kind="stable")
-    ordered, numbers = _taken(table, pa.array(order)), numbers[order]
+    ordered, numbers = _taken(table, pa.array(rows[order])), numbers[order]
     starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
     for start, stop in pairwise(starts):
         yield int(numbers[start]), ordered.slice(start, stop - start)
 
 
 def _taken(table: pa.Table, rows: pa.Array[Any]) -> pa.Table:
-    """Return all rows in another order. A column without any value has only one."""
-    columns = [column if column.null_count == len(column) else column.take(rows) for column in table.columns]
+    """Return these rows, in this order. Of a column without any value it is only their number that counts."""
+    columns = [
+        column.slice(0, len(rows)) if column.null_count == len(column) else column.take(rows)
+        for column in table.columns
+    ]
     return pa.Table.from_arrays(columns, schema=table.schema)
 
 
