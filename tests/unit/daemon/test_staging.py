@@ -182,7 +182,7 @@ def test_a_day_that_no_table_can_hold_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("days", [pa.array([FIRST, None]), pa.array([FIRST])])
 def test_every_row_needs_a_day(tmp_path: Path, days: pa.Array[Any]) -> None:
-    with pytest.raises(ValueError, match="2 rows need as many days, and (got 1|1 have none)"):
+    with pytest.raises(ValueError, match=r"2 rows need as many days, and (got 1|1 have none)"):
         stage_all(tmp_path, rows(2), days)
 
 
