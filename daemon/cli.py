@@ -5,11 +5,12 @@ What those import is slow to import, so they are loaded when a command begins an
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -239,7 +240,7 @@ def _do(command: str, **arguments: object) -> None:
     """Load a command, `module.function` of `daemon.commands`, run it, and exit with its code."""
     module, _, function = command.partition(".")
     try:
-        code = getattr(importlib.import_module(f"daemon.commands.{module}"), function)(**arguments)
+        code = getattr(_imported(f"daemon.commands.{module}"), function)(**arguments)
         sys.stdout.flush()
     except BlobdropError as error:
         _tell(str(error))
@@ -254,6 +255,15 @@ def _do(command: str, **arguments: object) -> None:
     except KeyboardInterrupt:
         code = 130
     raise typer.Exit(code)
+
+
+def _imported(module: str) -> Any:
+    """Import a command and all that it needs, without looking for garbage: there is none, and it takes a tenth."""
+    gc.disable()
+    imported = importlib.import_module(module)
+    gc.freeze()
+    gc.enable()
+    return imported
 
 
 def _tell(message: str) -> None:

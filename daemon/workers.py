@@ -14,15 +14,20 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from typing import Any, TypeVar
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from daemon.errors import BlobdropError, WorkerError
 from daemon.model import ContractSummary, Feed, Prepared, Setup, Unit
 from daemon.stores import Store
-from daemon.warming import WORK, warm
+from daemon.warming import warm
 
 T = TypeVar("T")
 
+# How often the pool's threads look around, in seconds. A stop waits for them: at pebble's own 0.1 s, noticeably.
+CONSTS.sleep_unit = 0.02
+
+#: The module that does the work; the daemon's own process never imports it.
+WORK = "daemon.prepare"
 #: Loading a contract imports what its author imports, which may take a while on a cold disk.
 DESCRIBE_SECONDS = 60.0
 #: Compaction rewrites a day at a time; it is in nobody's way.

@@ -33,7 +33,7 @@ ORDER = (
     "daemon.config daemon.intake daemon.quarantine daemon.stores",
     "daemon.landing",
     "daemon.prepare",
-    "daemon.workers",
+    "daemon.preloaded daemon.workers",
     "daemon.claims daemon.recovery daemon.settling daemon.tidying",
     "daemon.committing",
     "daemon.ingest",
