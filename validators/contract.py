@@ -37,7 +37,7 @@ SHARED = ("customer", "date")
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 99_999_999_999
 UNIX_SECONDS = "unix_seconds"
 UNIX_SECONDS_EXPECTED = "unix seconds such as 1647975283"
-UNIX_SECONDS_HINT = "looks like milliseconds: divide by 1000"
+UNIX_SECONDS_HINT = "looks like milliseconds: divide by 1000 (16 digits are microseconds: divide by 1000000)"
 #: Kinds of column that can give a row its day.
 TIME_KINDS = (Kind.DATE, Kind.TIMESTAMP, Kind.INTEGER)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from validators.checking import Checked, DropHit, WholeDrop
+from validators.clocks import on_the_clock
 from validators.contract import Contract, Match, load_contract
 from validators.errors import FileProblem
 from validators.judging import (
@@ -28,6 +29,7 @@ from validators.judging import (
 from validators.model import Chunk, Dialect, Limits, Problem, Verdict
 from validators.pipelined import pipelined
 from validators.readers import Reader, open_file
+from validators.rules import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,7 @@ class FileJudging:
         self._match: Match | None = None
         self._whole = WholeDrop(contract, limits.max_whole_drop_bytes) if contract.has_whole_drop_rules else None
         self._ignored: dict[str, None] = {}
+        self._clocks: dict[str, None] = {}
         self._accepted = 0
         self.judgement = Judgement(contract, policy)
 
@@ -152,12 +155,19 @@ class FileJudging:
         """Return another reading of the same parts, for a file that is small enough to have been kept in memory."""
         other = FileJudging(self._reader, self._contract, self._policy, self._limits, forced)
         other._names, other._match, other._ignored = self._names, self._match, self._ignored
+        other._clocks = self._clocks
         other.judgement.whole(self.judgement.whole_problems)
         return other
 
     def verdict(self) -> Verdict:
         """Return the verdict of this reading."""
-        return self.judgement.verdict(ignored=tuple(self._ignored), notes=self._reader.notes)
+        notes = (*self._reader.notes, *self._clock_notes())
+        return self.judgement.verdict(ignored=tuple(self._ignored), notes=notes)
+
+    def _clock_notes(self) -> Iterator[str]:
+        if self._clocks:
+            columns = f"the times in {listed(self._clocks)} have a zone, which is not expected"
+            yield f"{columns}: read as what a clock in the feed's timezone, {self._policy.zone}, shows"
 
     def _resolve_header(self) -> Collection[str] | None:
         header = self._reader.header()
@@ -174,6 +184,8 @@ class FileJudging:
         match = self._match if self._reader.header() is not None else self._match_records(chunk)
         if match is None or self.judgement.broken_as_a_whole:
             return Part(chunk=chunk, source=pa.table({}), match=None)
+        chunk, clocks = on_the_clock(match, chunk, self._policy.zone)
+        self._clocks.update(dict.fromkeys(clocks))
         return Part(chunk=chunk, source=contract_names(match, chunk), match=match)
 
     def _match_records(self, chunk: Chunk) -> Match:

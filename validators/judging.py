@@ -27,6 +27,9 @@ MALFORMED_HINTS = {
     "field_count": "check for a missing or extra delimiter, and for text that needs quotes",
     "quote": 'put quotes around the whole cell and double those inside it: "say ""hi"""',
     "encoding": "save the file as UTF-8, or have the feed's encoding set to the file's",
+    "nul_byte": "text has no NUL bytes: write the record again where it came from",
+    "invalid_json": "a record is one object, with double quotes around keys and texts, and no comma at its end",
+    "excel_error": "mend the cell's formula, or leave the cell empty",
 }
 
 
@@ -138,7 +141,8 @@ def told(judged: Judged, forced: Sequence[Hit] = ()) -> pa.Array:
 
 def _told_hit(hit: Hit) -> str:
     where = f"{hit.column}: " if hit.column else ""
-    return f"{where}expected {hit.expected}" if hit.expected else f"{where}{hit.rule}"
+    said = f"{where}expected {hit.expected}" if hit.expected else f"{where}{hit.rule}"
+    return f"{said} ({hit.hint})" if hit.hint else said
 
 
 @dataclass

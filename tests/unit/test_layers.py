@@ -21,7 +21,7 @@ ORDER = (
     "validators.rules",
     "validators.digest validators.evaluating validators.matching validators.uniqueness validators.wording",
     "validators.schema validators.wholedrop",
-    "validators.checking validators.contract",
+    "validators.checking validators.clocks validators.contract",
     "validators.judging validators.metrics",
     "validators.events validators.files",
     "validators.frames",
