@@ -89,6 +89,8 @@ def _from_yaml(path: Path) -> Named:
         raise ContractError(f"{path} is not YAML: {error}") from error
     if not isinstance(said, dict) or not isinstance(said.get("columns"), dict):
         raise ContractError(f"{path} is not a schema of pandera: it names no columns. Write it with schema.to_yaml()")
+    if (api := said.get("api", "pandas")) != "pandas":
+        raise ContractError(f"{path} is a schema for {api}. Write it with `import pandera.pandas as pa`")
     schema = deserialize_schema(said)  # type: ignore[no-untyped-call]
     return Named(thing=schema, name=schema.name or path.stem, source=source)
 
@@ -231,4 +233,5 @@ def blamed_line(error: BaseException) -> str:
 def _of_a_library(filename: str) -> bool:
     """Tell whether a file is Python's, a package's, or our own, and not its author's whose contract is loaded."""
     inside = ("site-packages", "dist-packages", f"lib{os.sep}python{sys.version_info.major}.{sys.version_info.minor}")
-    return filename.startswith(("<", _OURS)) or any(part in filename for part in inside)
+    is_compiled = filename.endswith((".pyx", ".pxi"))  # Cython names its sources by paths of their own.
+    return is_compiled or filename.startswith(("<", _OURS)) or any(part in filename for part in inside)

@@ -182,8 +182,7 @@ class _Compiler:
         built_in = builtin_name(check)
         name = check.name if check.name and check.name != "<lambda>" else "check"
         given = bool(check.groupby) or isinstance(check, Hypothesis) or built_in in AGGREGATES
-        if not built_in or isinstance(check, Hypothesis):
-            refuse_broken(check, name, column, self.columns)
+        refuse_broken(check, name, column, self.columns, built_in=bool(built_in))
         yield Rule(
             name=name,
             scope=Scope.ROW if not given and (built_in or check.element_wise) else Scope.DROP,

@@ -1,21 +1,23 @@
 """Tries a contract's own checks on no rows, before any file comes: what fails there for sure would fail every file.
 
-Only that counts which rows have no part in: a check that cannot be called so, a name or a module that does not exist, a
-column that the contract does not declare. Any other exception may come of the rows that are missing.
+Of an author's own check only that counts which rows have no part in: that it cannot be called so, a name or a module
+that does not exist, a column that the contract does not declare. Any other exception may come of the missing rows.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib.util
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 from pandera.api.hypotheses import Hypothesis
 
-from validators.casting import to_pandas
+from validators.casting import Kind, to_pandas
 from validators.errors import ContractError
 from validators.evaluating import function_of
 from validators.loading import blame, blamed_line
@@ -27,26 +29,44 @@ from validators.watching import UndeclaredError, Unread, watched, watched_row
 _MISCALLED = re.compile(r"takes (from )?\d+.* positional arguments?\b|missing \d+ required .*arguments?\b")
 #: Hypotheses of pandera's own, by their functions' names; they need SciPy.
 _NEED_SCIPY = ("two_sample_ttest", "one_sample_ttest")
+#: A cell of each kind that every column of that kind can hold.
+_CELLS: Mapping[Kind, Any] = {
+    Kind.STRING: "a",
+    Kind.CATEGORY: "a",
+    Kind.INTEGER: 1,
+    Kind.FLOAT: 0.5,
+    Kind.DECIMAL: Decimal(0),
+    Kind.BOOLEAN: True,
+    Kind.DATE: dt.date(2026, 3, 1),
+    Kind.TIMESTAMP: dt.datetime(2026, 3, 1, tzinfo=dt.UTC),
+}
 
 
-def refuse_broken(check: Any, name: str, column: Column | None, columns: Collection[Column]) -> None:
-    """Refuse a check of the author's own that no file could satisfy.
+def refuse_broken(
+    check: Any, name: str, column: Column | None, columns: Collection[Column], *, built_in: bool = False
+) -> None:
+    """Refuse a check that no file could satisfy.
 
     Args:
         check: a pandera check.
         name: the rule's name, for messages.
         column: the column that it judges; None for whole rows.
         columns: all that the contract declares.
+        built_in: whether it is one of pandera's own, which can do without rows, so that every exception counts.
 
     Raises:
-        ContractError: it cannot be called, or uses something that is not there.
+        ContractError: it cannot be called, does not fit its column, or uses something that is not there.
     """
     if isinstance(check, Hypothesis):
         if name in _NEED_SCIPY and importlib.util.find_spec("scipy") is None:
             raise ContractError(f"the rule '{name}' needs SciPy, which is not installed. Install it, or take it away")
         return
     of = f"the rule '{name}'" + (f" of column '{column.name}'" if column else "")
-    error = _tried(check, column, columns)
+    error = _tried_built_in(check, column) if built_in and column else _tried(check, column, columns)
+    if built_in and error is not None:
+        of_kind = f", which is read as {column.type.kind}" if column else ""
+        said = f"{type(error).__name__}: {error}".rstrip(".")
+        raise ContractError(f"{of}{of_kind}, raises {said}. Mend what it is given, or the dtype")
     if (key := _undeclared(error)) is not None and not _matches(key, columns):
         near = did_you_mean(key, [each.name for each in columns]) or "declare it, nullable or required=False if need be"
         raise ContractError(f"{of} reads '{key}', which the contract does not declare as a column; {near}")
@@ -58,16 +78,26 @@ def refuse_broken(check: Any, name: str, column: Column | None, columns: Collect
         raise ContractError(f"{of} raises {blame(error)}. Mend it") from error
 
 
+def _tried_built_in(check: Any, column: Column) -> Exception | None:
+    """Judge one cell by one of pandera's own checks, whose kind is all that matters; return what that raised."""
+    cell = column.type.categories[0] if column.type.categories else _CELLS[column.type.kind]
+    try:
+        check(_series(column, cell))
+    except Exception as error:  # noqa: BLE001 - a check may raise anything; the caller tells what it means
+        return error
+    return None
+
+
 def _tried(check: Any, column: Column | None, columns: Collection[Column]) -> Exception | None:
-    """Call a check; return what it raised."""
-    plain = {each.name: each for each in columns if not each.pattern}
+    """Call an author's function with what the check would give it; return what it raised."""
+    plain, function = {each.name: each for each in columns if not each.pattern}, function_of(check)
     try:
         if column is not None:
-            function_of(check)(_nothing(check, column))
+            function(_nothing(check, column))
         elif check.element_wise:
-            function_of(check)(watched_row(pd.Series(dict.fromkeys(plain), dtype=object), plain))
+            function(watched_row(pd.Series(dict.fromkeys(plain), dtype=object), plain))
         elif not check.groupby:
-            _try_frame(check, plain)
+            _try_frame(function, plain)
     except Exception as error:  # noqa: BLE001 - a check may raise anything; the caller tells what it means
         return error
     return None
@@ -80,16 +110,16 @@ def _nothing(check: Any, column: Column) -> Any:
     return None if check.element_wise else _series(column)
 
 
-def _series(column: Column) -> pd.Series[Any]:
-    return to_pandas(pa.array([], column.type.arrow), column.type).rename(column.name)
+def _series(column: Column, *cells: Any) -> pd.Series[Any]:
+    return to_pandas(pa.array(cells, column.type.arrow), column.type).rename(column.name)
 
 
-def _try_frame(check: Any, columns: Mapping[str, Column]) -> None:
+def _try_frame(function: Callable[[Any], Any], columns: Mapping[str, Column]) -> None:
     frame = pd.DataFrame({name: _series(column) for name, column in columns.items()})
     try:
-        function_of(check)(watched(frame, columns))
+        function(watched(frame, columns))
     except Unread:
-        function_of(check)(frame)
+        function(frame)
 
 
 def _undeclared(error: Exception | None) -> str | None:

@@ -227,6 +227,14 @@ def test_other_things_of_pandera_are_no_contract_though_they_can_be_called(
     assert f"it is a value of type {is_a}, and not a pandera" in refusal("orders.py:orders", base=tmp_path)
 
 
+def test_a_yaml_file_for_another_library_is_refused(tmp_path: Path) -> None:
+    text = str(pandera.DataFrameSchema({"a": pandera.Column(int)}).to_yaml())
+    write(tmp_path, "orders.yaml", text.replace("api: pandas", "api: polars"))
+    assert "orders.yaml is a schema for polars. Write it with `import pandera.pandas as pa`" in refusal(
+        "orders.yaml", base=tmp_path
+    )
+
+
 def test_a_file_that_registers_checks_with_pandera_is_loaded_by_many_feeds(tmp_path: Path) -> None:
     registered = """
         import pandera.extensions as extensions

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib.util
 from typing import Any
 
 import pandas as pd
 import pandera.pandas as pandera
+import pyarrow as pa
 import pytest
 
 from validators.contract import Contract
@@ -77,6 +79,46 @@ def test_a_module_that_does_not_exist_is_named() -> None:
     assert "the rule 'usual' raises ModuleNotFoundError: No module named 'scipy_of_nobody'" in refusal(
         rows=pandera.Check(usual)
     )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "check", "said"),
+    [
+        (int, pandera.Check.ge("x"), "read as integer, raises TypeError: Invalid comparison"),
+        (int, pandera.Check.str_matches("x"), "read as integer, raises AttributeError: Can only use .str accessor"),
+        (pandera.Date, pandera.Check.ge("2026-01-01"), "read as date, raises TypeError: '>=' not supported"),
+        (
+            pd.DatetimeTZDtype("ns", "UTC"),
+            pandera.Check.ge(pd.Timestamp("2026-01-01")),
+            "read as timestamp, raises TypeError: Invalid comparison",
+        ),
+    ],
+)
+def test_a_built_in_check_that_does_not_fit_its_column_is_refused(dtype: Any, check: Any, said: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        Contract.of(pandera.DataFrameSchema({"a": pandera.Column(dtype, check)}))
+    assert f"of column 'a', which is {said}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "check"),
+    [
+        ("datetime64[ns]", pandera.Check.ge("2026-01-01")),
+        (pandera.Date, pandera.Check.in_range(dt.date(2026, 1, 1), dt.date(2026, 12, 31))),
+        (pandera.Decimal(8, 2), pandera.Check.ge(0)),
+        (pd.ArrowDtype(pa.decimal128(8, 2)), pandera.Check.ge(0)),
+        (pd.ArrowDtype(pa.date32()), pandera.Check.ge(dt.date(2026, 1, 1))),
+        (pd.CategoricalDtype(["x"], ordered=True), pandera.Check.ge("x")),
+        ("category", pandera.Check.str_length(1)),
+        ("Int8", pandera.Check.le(1000)),
+        (bool, pandera.Check.eq(True)),
+        (int, pandera.Check.isin(["a"])),
+        (None, pandera.Check.str_matches("x")),
+        (int, pandera.Check.unique_values_eq([3])),
+    ],
+)
+def test_a_built_in_check_that_fits_its_column_is_not_refused(dtype: Any, check: Any) -> None:
+    assert Contract.of(pandera.DataFrameSchema({"a": pandera.Column(dtype, check)})).rules
 
 
 @pytest.mark.skipif(importlib.util.find_spec("scipy") is not None, reason="SciPy is here")
