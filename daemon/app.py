@@ -14,7 +14,7 @@ from types import FrameType
 import structlog
 
 from daemon.config import Configuration, Settings
-from daemon.errors import ConfigError, ContractError, LedgerMissingError
+from daemon.errors import ConfigError, ContractError, LedgerMissingError, WorkerError
 from daemon.feeds import Feeds
 from daemon.ingest import Ingest, Rules
 from daemon.intake import Intake
@@ -113,6 +113,8 @@ def describe_feeds(feeds: Mapping[str, Feed], workers: Workers) -> dict[str, Con
             summaries[name] = workers.result(future)
         except ContractError as error:
             wrong.append(f"feed {name!r}: {error}")
+        except WorkerError as error:
+            wrong.append(f"feed {name!r}: contract {feeds[name].contract!r} was being loaded when {error}")
     if wrong:
         raise ContractError("\n".join(wrong))
     return summaries

@@ -235,12 +235,14 @@ def load_contract(
 
 
 def _is_function(thing: Any) -> bool:
-    return callable(thing) and not isinstance(thing, type | Contract | pandera.DataFrameSchema) and not _flavour(thing)
+    """Tell whether something is called for its schema. Pandera's own things can be called too, to check a frame."""
+    is_panderas = type(thing).__module__.partition(".")[0] in ("pandera", "typing")
+    return callable(thing) and not isinstance(thing, type | Contract) and not is_panderas
 
 
 def _schema(thing: Any) -> pandera.DataFrameSchema:
     """Return the schema for pandas frames that something is; refuse everything else."""
-    if isinstance(thing, pandera.DataFrameSchema):
+    if isinstance(thing, pandera.DataFrameSchema) and not isinstance(thing, pandera.MultiIndex):
         return thing
     if isinstance(thing, type) and issubclass(thing, pandera.DataFrameModel):
         return thing.to_schema()

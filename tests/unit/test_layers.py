@@ -20,6 +20,7 @@ ORDER = (
     "validators.casting",
     "validators.rules",
     "validators.digest validators.evaluating validators.matching validators.uniqueness validators.wording",
+    "validators.trials",
     "validators.schema validators.wholedrop",
     "validators.checking validators.clocks validators.contract",
     "validators.judging validators.metrics",
