@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
@@ -119,6 +120,7 @@ class Rig:
     store_of: Callable[[str, str], Store] = lambda url, app: DeltaStore(url, app=app)
     workers: Here = field(default_factory=Here)
     rules: dict[str, Any] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
     idle: Callable[[], None] = lambda: None
     clock: Clock = field(default_factory=Clock)
 
@@ -228,7 +230,7 @@ class Rig:
             source=self.source,
             table=self.store.root(self.feed.name),
             quarantine=str(self.folder / "quarantine"),
-            limits=Limits(),
+            limits=self.limits,
             now=self.clock(),
         )
 
@@ -268,8 +270,7 @@ class Rig:
         """Return how many rows of the table each drop has brought."""
         if not self.store.exists(self.feed.name):
             return {}
-        brought = self.store.read(self.feed.name)["_drop"].to_pylist()
-        return {drop: brought.count(drop) for drop in brought}
+        return Counter(self.store.read(self.feed.name)["_drop"].to_pylist())
 
     def staged(self) -> set[str]:
         """Return the names of the data files below the table, part of it or not."""

@@ -1,4 +1,4 @@
-"""Intake: what is new and complete is brought once, oldest first; what is not yet, is said when; nothing is passed over."""
+"""Intake: what is new and complete is brought once, oldest first; the rest when its time comes; nothing is lost."""
 
 from __future__ import annotations
 
@@ -190,7 +190,8 @@ def test_an_object_that_is_gone_is_forgotten(rig: Rig) -> None:
     for drop in drops:
         rig.source.settle(drop.found, After.DELETE)
     rig.intake.look()
-    assert rig.intake._done == rig.intake._fresh == {}
+    assert not rig.intake._done
+    assert not rig.intake._fresh
 
 
 def test_a_real_folder_is_looked_at_in_the_same_way(rig: Rig, tmp_path: Path) -> None:
