@@ -6,14 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pebble import ProcessExpired
 
-from daemon.errors import LedgerError, SourceError, UndoneError
+from daemon.errors import LedgerError, SourceError, StoreError, UndoneError
 from daemon.ingest import LINGER_SECONDS, UNITS_PER_WORKER
 from daemon.ledger import Ledger
-from daemon.model import After, Drop, Found, OnRevision, State
+from daemon.model import After, Batch, Drop, Found, OnRevision, State
 from daemon.sources.memory import MemorySource
+from daemon.stores.delta import DeltaStore
 from tests.unit.daemon.conftest import Here, Rig, dirty, good
 
 
@@ -145,6 +147,31 @@ def test_the_same_bytes_in_two_units_are_one_drop_and_its_duplicate(rig: Rig) ->
     assert [rig.state(drop) for drop in drops] == [State.INGESTED, State.DUPLICATE]
     assert rig.rows() == {drops[0].id: 3}
     assert rig.staged() == rig.in_table()
+
+
+def test_bytes_whose_commit_was_undone_make_no_duplicate(rig_of: Callable[..., Rig]) -> None:
+    """Whoever brings them too may be the only one left who does."""
+
+    class Full(DeltaStore):
+        is_full = True
+
+        def commit(self, batch: Batch, schema: pa.Schema) -> None:
+            if self.is_full:
+                raise StoreError("the disk is full")
+            super().commit(batch, schema)
+
+    rig = rig_of(store_of=lambda url, app: Full(url, app=app))
+    _, b = drops = rig.put(a=good(3), b=good(3))
+    rig.ingest.claim(drops)
+    rig.ingest.pump()
+    with pytest.raises(UndoneError, match="the disk is full"):
+        rig.ingest.collect()
+    rig.source.take("metrics/a.csv")
+    assert isinstance(rig.store, Full)
+    rig.store.is_full = False
+    rig.loop.run_once()
+    assert rig.state(b) is State.INGESTED
+    assert rig.rows() == {b.id: 3}
 
 
 def test_a_feed_may_take_a_name_once(rig_of: Callable[..., Rig]) -> None:
