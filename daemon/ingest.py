@@ -255,20 +255,29 @@ class Ingest:
 
     def _commit(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> None:
         """Commit what units of one feed have staged; then settle. Those that bring what is known are worked again."""
-        fresh = []
+        fresh, again = [], []
         for (unit, each), known in zip(prepared, list(self._committing.stale(feed, prepared)), strict=True):
             if known:
                 self._committing.undo(unit, each)
-                drops = [self._claims[outcome.drop_id] for outcome in each.outcomes]
-                self._waiting.appendleft(self._unit(feed, drops, known))
+                again.append(([self._claims[outcome.drop_id] for outcome in each.outcomes], known))
             else:
                 fresh.append(each)
-        if fresh:
-            outcomes = self._committing.commit(feed, fresh)
-            drops = [self._claims[outcome.drop_id] for outcome in outcomes]
-            for outcome in outcomes:
-                self._tell(outcome)
-            self._settling.settle(drops)
+        try:
+            if fresh:
+                self._bring(feed, fresh)
+        except UndoneError:
+            # What the others bring is not known after all: nobody has it.
+            again = [(drops, ()) for drops, _ in again]
+            raise
+        finally:
+            self._waiting.extendleft(self._unit(feed, drops, known) for drops, known in again)
+
+    def _bring(self, feed: str, prepared: Sequence[Prepared]) -> None:
+        outcomes = self._committing.commit(feed, prepared)
+        drops = [self._claims[outcome.drop_id] for outcome in outcomes]
+        for outcome in outcomes:
+            self._tell(outcome)
+        self._settling.settle(drops)
 
     def settle_late(self) -> None:
         """Settle objects whose drops have ended and that could not be settled then."""

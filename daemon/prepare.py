@@ -131,7 +131,9 @@ class _Work:
         self._policy = policy_of(feed)
         self._quarantine = Quarantine(Path(setup.quarantine))
         self._zone_day = day_of(setup.now, feed.timezone)
+        #: Which drop has brought bytes, and whose bytes a drop has brought; "" for a drop before this unit.
         self._digests = dict.fromkeys(unit.known, "")
+        self._owners: dict[str, str] = {}
         self._stages = Stages(Path(setup.table), unit.id)
         self._outcomes: list[Outcome] = []
         self._changed: list[str] = []
@@ -162,17 +164,26 @@ class _Work:
             with self._setup.source.fetch(drop.found) as path:
                 read = self._read(drop, path)
         except ChangedError:
-            self._changed.append(drop.id)
-            if isinstance(read, _Large):
-                read.landing.discard()
+            self._changed += self._disbelieve(drop, read)
             return None
         except SourceError as error:
-            self._outcomes.append(_failed(drop, str(error)))
+            self._disbelieve(drop, read)
+            failed = Outcome(drop_id=drop.id, state=State.FAILED, reason=str(error), finished_at=time.time())
+            self._outcomes.append(failed)
             return None
         if isinstance(read, _Large):
             self._conclude(read.landing, read)
             return None
         return read
+
+    def _disbelieve(self, drop: Drop, read: _Small | _Large | None) -> set[str]:
+        """Take back what was read of a drop; return it and those that were duplicates of it, which have no outcome."""
+        if isinstance(read, _Large):
+            read.landing.discard()
+        lost = {drop.id, *(each for each, owner in self._owners.items() if owner == drop.id)}
+        self._outcomes = [each for each in self._outcomes if each.drop_id not in lost]
+        self._digests = {brought: owner for brought, owner in self._digests.items() if owner != drop.id}
+        return lost
 
     def _read(self, drop: Drop, path: Path) -> _Small | _Large | None:
         started = time.time()
@@ -222,7 +233,8 @@ class _Work:
     def _is_known(self, drop: Drop, sha256: str) -> bool:
         if self._feed.duplicates is OnDuplicate.INGEST:
             return False
-        return self._digests.setdefault((drop.customer, sha256), drop.id) != drop.id
+        self._owners[drop.id] = self._digests.setdefault((drop.customer, sha256), drop.id)
+        return self._owners[drop.id] != drop.id
 
     def _stream(self, drop: Drop, reader: Reader, path: Path, known: tuple[str, float]) -> _Large:
         """Judge a large drop by itself, batch by batch, into a stage of its own."""
@@ -292,8 +304,7 @@ class _Work:
             with self._setup.source.fetch(read.drop.found) as path:
                 read.landing.keep_original(path)
         except ChangedError:
-            self._changed.append(read.drop.id)
-            read.landing.discard()
+            self._changed += self._disbelieve(read.drop, read)
             return False
         return True
 
@@ -344,10 +355,6 @@ def _decide(held: _Small) -> tuple[FileJudging, list[tuple[Part, Judged, pa.Arra
 
 def _duplicate(drop: Drop, sha256: str, started: float) -> Outcome:
     return Outcome(drop_id=drop.id, state=State.DUPLICATE, sha256=sha256, started_at=started, finished_at=time.time())
-
-
-def _failed(drop: Drop, reason: str) -> Outcome:
-    return Outcome(drop_id=drop.id, state=State.FAILED, reason=reason, finished_at=time.time())
 
 
 def day_of(seconds: float, zone: str) -> int:
