@@ -278,7 +278,8 @@ def _problem(key: tuple[str, str | None], tally: _Tally) -> Problem:
 
 
 def _samples(hit: Hit, positions: Numbers, chunk: Chunk, source: pa.Table) -> Iterator[Sample]:
-    shown = [hit.column] if hit.column else list(hit.shows)
+    # A rule on rows that may read anything is shown with all of the row.
+    shown = [hit.column] if hit.column else list(hit.shows) or source.column_names
     cells = source.select([name for name in shown if name in source.column_names]).take(pa.array(positions))
     nothing: list[str | None] = [None] * len(positions)  # No record of this batch has the column; of another one may.
     texts = {name: to_text(cells[name]).to_pylist() if name in cells.column_names else nothing for name in shown}
