@@ -42,6 +42,7 @@ class Daemon:
     source: Source
     store: Store
     ledger: Ledger
+    tidying: Tidying
 
 
 def source_of(settings: Settings) -> Source:
@@ -144,6 +145,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
         source.prepare()
         contracts = {name: summary.digest for name, summary in describe_feeds(feeds, workers).items()}
         wired = _wired(settings, feeds, (source, store, ledger, hold, workers), contracts, environ, once=once)
+        stack.callback(wired.tidying.stop)
         found_again = wired.ingest.recover()
         if found_again:
             log.warning("drops.recovered", drops=found_again, note="the daemon stopped while they were worked")
@@ -194,10 +196,11 @@ def _wired(
         pace=Pace(poll_seconds=settings.source.poll_seconds, settle_seconds=settings.source.settle_seconds),
         log=log,
         beat=lambda status: _beat(systemd, status),
-        idle=tidying.turn,
+        # What runs once ends when nothing is left, and would only break a compaction off.
+        idle=(lambda: None) if once else tidying.turn,
     )
     wake.append(loop)
-    return Daemon(loop=loop, ingest=ingest, source=source, store=store, ledger=ledger)
+    return Daemon(loop=loop, ingest=ingest, source=source, store=store, ledger=ledger, tidying=tidying)
 
 
 def _rules(settings: Settings, *, once: bool) -> Rules:

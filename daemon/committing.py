@@ -100,7 +100,7 @@ class Committing:
         try:
             self._store.commit(batch, schema)
         except StoreError as error:
-            if self._store.last_batch(batch.feed) < batch.number:
+            if not self._store.holds(batch):
                 self._store.discard(batch.feed, batch.files)
                 self._ledger.forget(batch, now, str(error))
                 self._claims.release(outcome.drop_id for outcome in batch.outcomes)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from daemon.durable import make_folder, sync
 from daemon.errors import StoreError
 from daemon.model import DataFile
 from daemon.statistics import plain, statistics
@@ -90,7 +91,7 @@ class Part:
         self._schema = schema
         self._nan: set[str] = set()
         with writing(self._target):
-            self._target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._target.parent)
             self._sink = pa.OSFile(str(self._target), "wb")
             self._writer = pq.ParquetWriter(
                 self._sink,
@@ -158,15 +159,6 @@ def path_of(day: str, name: str) -> str:
 def day_of(path: str) -> str:
     """Return the ISO day that a data file's path names."""
     return path.partition("/")[0].removeprefix(f"{DATE}=")
-
-
-def sync(path: Path) -> None:
-    """Push a file, or the entries of a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -255,11 +255,14 @@ class Ingest:
 
     def _commit(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> None:
         """Commit what units of one feed have staged; then settle. Those that bring what is known are worked again."""
-        fresh, again = [], []
+        fresh: list[Prepared] = []
+        again: list[tuple[list[Drop], Collection[tuple[str, str]]]] = []
         for (unit, each), known in zip(prepared, list(self._committing.stale(feed, prepared)), strict=True):
             if known:
                 self._committing.undo(unit, each)
-                again.append(([self._claims[outcome.drop_id] for outcome in each.outcomes], known))
+                drops = [self._claims[outcome.drop_id] for outcome in each.outcomes]
+                # With what it was told before: else two duplicates that are found out in turn take turns for ever.
+                again.append((drops, unit.known.union(known)))
             else:
                 fresh.append(each)
         try:

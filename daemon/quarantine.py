@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from daemon import pages
+from daemon.durable import make_folder, sync
 from daemon.errors import NotFoundError, WorkError
 from daemon.feeds import folder_name
 from daemon.reports import Report, encoded, parsed
@@ -169,7 +170,7 @@ class Entry:
         self._original = ""
         with _disk(self._temporary):
             _delete(self._temporary)
-            self._temporary.mkdir(parents=True)
+            make_folder(self._temporary)
 
     @property
     def rejected_path(self) -> Path:
@@ -334,11 +335,7 @@ def _delete(folder: Path) -> None:
 def _sync_entry(folder: Path) -> None:
     """Bring an entry's files, its folder and the names that lead to it to the disk."""
     for path in (*folder.iterdir(), folder, *list(folder.parents)[:3]):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)
 
 
 @contextlib.contextmanager

@@ -37,13 +37,14 @@ def recover(
     """
     quarantine.sweep()
     for batch in ledger.open_batches():
-        if store.last_batch(batch.feed) >= batch.number:
+        if store.holds(batch):
             ledger.record(batch, now)
             log.info("batch.recovered", feed=batch.feed, batch=batch.number, drops=len(batch.outcomes))
         else:
             store.discard(batch.feed, batch.files)
             ledger.forget(batch, now, "the daemon stopped before its commit")
-    if sessions:
-        for feed in feeds:
+    for feed in feeds:
+        store.clear(feed)
+        if sessions:
             store.sweep(feed, sessions)
     return ledger.recover(now)

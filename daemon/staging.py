@@ -28,9 +28,9 @@ from daemon.datafile import (
     path_of,
     plain_schema,
     repeating_texts,
-    sync,
     writing,
 )
+from daemon.durable import sync
 from daemon.errors import StoreError
 from daemon.model import DataFile
 from validators.model import Mask, Numbers

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from daemon.durable import make_folder, sync
 from daemon.errors import LedgerError, LedgerMissingError
 from daemon.ledger import tables
 
@@ -259,8 +260,10 @@ def _refuse_loss(path: Path, tables_exist: Callable[[], bool]) -> None:
 
 def _make_file(path: Path) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         path.touch()
+        for folder in (path.parent, path.parent.parent):
+            sync(folder)
     except OSError as error:
         reason = error.strerror or error
         raise LedgerError(

@@ -87,6 +87,9 @@ class MemorySource:
             self.archived[found.name, found.version] = it.data
         del self._objects[found.name]
 
+    def flush(self) -> None:
+        """Do nothing: no memory survives a power cut."""
+
     @contextmanager
     def watch(self, wake: Callable[[], None]) -> Iterator[None]:
         """Wake at every `put`."""

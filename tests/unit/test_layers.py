@@ -26,7 +26,7 @@ ORDER = (
     "validators.judging validators.metrics",
     "validators.events validators.files",
     "validators.frames",
-    "daemon daemon.statistics daemon.systemd",
+    "daemon daemon.durable daemon.scratch daemon.statistics daemon.systemd",
     "daemon.warming daemon.errors daemon.model",
     "daemon.lines daemon.quoting daemon.reports daemon.settings daemon.sources daemon.tally daemon.units",
     "daemon.datafile daemon.ledger",
