@@ -21,9 +21,9 @@ from daemon.datafile import (
     encoding_of,
     path_of,
     plain_schema,
-    sync,
     writing,
 )
+from daemon.durable import sync
 from daemon.errors import StoreError
 
 PLAIN = Encoding(dictionary=())
