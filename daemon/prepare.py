@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from daemon.errors import ChangedError, FileProblem, SourceError
+from daemon.errors import ChangedError, FileProblem, SourceError, WorkError
 from daemon.landing import Landing, Stages, table_rows
 from daemon.model import ContractSummary, Drop, Feed, OnDuplicate, Outcome, Prepared, Setup, State, Unit
 from daemon.quarantine import Quarantine
@@ -145,6 +145,7 @@ class _Work:
             self._judge_together(small)
             self._land_together(small)
         files, schema = self._stages.finish()
+        self._refuse_difference(sum(file.rows for file in files))
         return Prepared(
             unit=self._unit.id,
             outcomes=tuple(self._outcomes),
@@ -152,6 +153,12 @@ class _Work:
             schema=schema,
             changed=tuple(self._changed),
         )
+
+    def _refuse_difference(self, staged: int) -> None:
+        """Hold what is staged against what the outcomes say: no row may be lost or doubled quietly."""
+        accepted = sum(outcome.rows.accepted for outcome in self._outcomes)
+        if staged != accepted:
+            raise WorkError(f"{staged:,} rows are staged where {accepted:,} were accepted: this is a fault of blobdrop")
 
     def abort(self) -> None:
         """Leave no staged file behind."""

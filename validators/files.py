@@ -143,7 +143,8 @@ class FileJudging:
         if self._forced:
             hits, whole = self._forced.hits, self._forced.whole
         else:
-            hits, whole = ((), ()) if broken else self._whole_drop_hits(absent)
+            # What broke this reading may not break another one, which asks no rule over the whole file again.
+            hits, whole = ((), self.judgement.whole_problems) if broken else self._whole_drop_hits(absent)
         self.judgement.whole(whole)
         everything = bool(self.judgement.rejected_because)
         as_known = everything == self._forced.everything or (everything and self._accepted == 0)

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from daemon import prepare as preparing
-from daemon.errors import ChangedError, ContractError, SourceError, StoreError
+from daemon.errors import ChangedError, ContractError, SourceError, StoreError, WorkError
+from daemon.landing import Landing
 from daemon.model import Drop, Found, OnDuplicate, Outcome, Prepared, State
 from daemon.prepare import SMALL_BYTES, day_of, describe
 from daemon.quarantine import read_report
@@ -294,6 +295,17 @@ def test_a_unit_that_fails_leaves_nothing_staged(rig: Rig) -> None:
     other_day = good(2, "later").replace(b"2026-03-01", b"2026-03-02")
     with pytest.raises(StoreError, match="cannot be written: Not a directory"):
         rig.prepare([large(drop) for drop in rig.put(a=good(3), b=other_day)])
+    assert rig.staged() == set()
+
+
+def test_rows_that_are_staged_are_held_against_those_that_were_accepted(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file too large for one of its rules was once told to have been accepted, and none of its rows were staged."""
+    monkeypatch.setattr(Landing, "batch", lambda *_: None)
+    (drop,) = rig.put(a=good(3))
+    with pytest.raises(WorkError, match="0 rows are staged where 3 were accepted: this is a fault of blobdrop"):
+        rig.prepare([large(drop)])
     assert rig.staged() == set()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.model import Drop, Found
@@ -47,6 +47,7 @@ def test_a_drop_larger_than_a_unit_is_one_by_itself() -> None:
     assert lengths([UNIT_BYTES * 9], 2) == [1]
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 2 * UNIT_BYTES), max_size=50), st.integers(1, 8))
 def test_every_drop_is_in_one_unit_and_their_order_stays(sizes: list[int], processes: int) -> None:
     given_drops = drops(sizes)

@@ -84,7 +84,7 @@ def test_what_asks_for_too_much_memory_is_refused_and_the_worker_lives_on(worker
 
 
 def test_a_worker_is_forked_from_a_parent_that_has_everything_already(workers: Workers) -> None:
-    lost(workers, workers._schedule(30.0, os._exit, 0))
+    lost(workers, workers._schedule(30.0, os._exit, 1))
     loaded = "'pandera' in __import__('sys').modules and __import__('gc').get_freeze_count() > 0"
     assert workers.result(workers._schedule(30.0, eval, loaded)) is True
 
