@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from daemon.model import DataFile, Drop, Outcome
+from daemon.origins import ORIGINS, labels
 from daemon.quarantine import Entry, Quarantine
 from daemon.rejects import RejectedWriter
 from daemon.reports import Report, Subject, judged_state, report
@@ -137,7 +138,8 @@ class Landing:
         """Keep the batch's rejected rows and malformed records; its good rows are somebody else's."""
         positions = np.flatnonzero(judged.rejected)
         if len(positions) or part.chunk.malformed:
-            self._rejects().batch(part.chunk, positions, problems)
+            whole = labels(judged.forced, positions)
+            self._rejects().batch(part.chunk, positions, problems, whole=whole)
 
     def restart(self) -> None:
         """Forget every batch so far."""
@@ -160,6 +162,9 @@ class Landing:
         self._close_writer()
         state = judged_state(verdict)
         folder = ""
+        if verdict.rejected_because:
+            # Its original is kept, and is what would be judged again.
+            self._opened().rejected_path.with_name(ORIGINS).unlink(missing_ok=True)
         # Rows without problems need no report; a file without rows does, for somebody expected some.
         if not verdict.ok or not verdict.rows.read:
             made = report(subject_of(self._drop, sha256), verdict, state, started_at=started, finished_at=now)

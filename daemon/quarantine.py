@@ -26,6 +26,7 @@ from daemon import pages
 from daemon.durable import make_folder, sync
 from daemon.errors import NotFoundError, WorkError
 from daemon.feeds import folder_name
+from daemon.origins import ORIGINS
 from daemon.reports import Report, encoded, parsed
 from validators.sentences import printable
 
@@ -272,8 +273,7 @@ def safe_name(name: str) -> str:
     """
     last = "".join(c if c.isprintable() else "_" for c in _UNSAFE.sub("_", name.rsplit("/", 1)[-1]))
     last = last.lstrip(". ") or "original"
-    if last in (REJECTED, REPORT, PAGE):
-        last = f"original-{last}"
+    last = f"original-{last}" if last in (REJECTED, REPORT, PAGE, ORIGINS) else last
     suffix = last[last.rfind(".") :] if "." in last[-10:] else ""
     room = NAME_BYTES - len(suffix.encode())
     return last if len(last.encode()) <= NAME_BYTES else last.encode()[:room].decode("utf-8", "ignore") + suffix

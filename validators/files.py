@@ -108,8 +108,8 @@ class FileJudging:
         rejected = judged.rejected.copy()
         for hit in forced:
             rejected |= hit.failed
-        final = replace(judged, rejected=rejected)
-        judgement.rows(final, part.chunk, part.source, forced)
+        final = replace(judged, rejected=rejected, forced=forced)
+        judgement.rows(final, part.chunk, part.source)
         if part.match is not None and not self._forced:
             self._add_to_whole(part, judged)
         if part.match is None:
@@ -117,7 +117,7 @@ class FileJudging:
         if self._forced.everything:
             final = replace(final, rejected=np.ones(len(rejected), np.bool_))
         self._accepted += len(rejected) - int(np.count_nonzero(final.rejected))
-        return final, told(final, forced)
+        return final, told(final)
 
     def _add_to_whole(self, part: Part, judged: Judged) -> None:
         """Keep what cross-row rules need of these rows; a file too large for them is noted as broken."""

@@ -68,6 +68,8 @@ class Judged:
     hits: tuple[Hit, ...]
     rejected: Mask
     unknown: dict[str, Mask]
+    #: What rules over the whole file say of these rows.
+    forced: tuple[Hit, ...] = ()
 
     def part(self, start: int, length: int) -> Judged:
         """Return the rows of one of the files that were judged together."""
@@ -127,12 +129,12 @@ def contract_names(match: Match, chunk: Chunk) -> pa.Table:
     return match.renamed(chunk.table)
 
 
-def told(judged: Judged, forced: Sequence[Hit] = ()) -> pa.Array:
+def told(judged: Judged) -> pa.Array:
     """Return, for each rejected row in order, its problems in words, joined by `; ` (string, empty for none)."""
     positions = np.flatnonzero(judged.rejected)
     # The empty text in front keeps Arrow from losing the rows for which nothing else is said.
     words = [pa.array([""] * len(positions), pa.string())]
-    for hit in (*judged.hits, *forced):
+    for hit in (*judged.hits, *judged.forced):
         failed = hit.failed[positions]
         if failed.any():
             words.append(pc.if_else(pa.array(failed), pa.scalar(_told_hit(hit)), pa.scalar(None, pa.string())))
@@ -183,11 +185,11 @@ class Judgement:
                 value = record.raw[:SAMPLE_CHARACTERS]
                 tally.sample.append(Sample(row=record.row, line=record.line or None, value=value, message=message))
 
-    def rows(self, judged: Judged, chunk: Chunk, source: pa.Table, forced: Sequence[Hit] = ()) -> None:
+    def rows(self, judged: Judged, chunk: Chunk, source: pa.Table) -> None:
         """Count a batch of this file's rows; `source` has the cells as they came, under the contract's names."""
         self.read += len(judged.rejected)
         self.rejected += int(np.count_nonzero(judged.rejected))
-        for hit in (*judged.hits, *forced):
+        for hit in (*judged.hits, *judged.forced):
             positions = np.flatnonzero(hit.failed)
             if not len(positions):
                 continue

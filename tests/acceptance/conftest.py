@@ -210,7 +210,7 @@ class Blobdrop:
 
     def originals(self, name: str, *, feed: str = "metrics") -> list[Path]:
         """Return the files that were kept of a drop beside its report."""
-        ours = {"rejected.csv", "report.json", "report.html"}
+        ours = {"rejected.csv", "origins.parquet", "report.json", "report.html"}
         return [path for path in self.entry(name, feed=feed).iterdir() if path.name not in ours]
 
     def table(self, feed: str = "metrics") -> pa.Table:

@@ -29,7 +29,7 @@ ORDER = (
     "daemon daemon.durable daemon.scratch daemon.statistics daemon.systemd",
     "daemon.warming daemon.errors daemon.model",
     "daemon.lines daemon.quoting daemon.reports daemon.settings daemon.sources daemon.tally daemon.units",
-    "daemon.datafile daemon.ledger",
+    "daemon.datafile daemon.ledger daemon.origins",
     "daemon.complaints daemon.feeds daemon.logs daemon.pages daemon.rejects daemon.staging daemon.terminal",
     "daemon.config daemon.intake daemon.quarantine daemon.stores",
     "daemon.landing",
