@@ -20,6 +20,7 @@ from structlog.typing import FilteringBoundLogger
 
 from daemon.claims import Claims
 from daemon.committing import Committing
+from daemon.deciding import Deciding
 from daemon.errors import BlobdropError, StoreError, UndoneError
 from daemon.ledger import Hold, Ledger
 from daemon.model import (
@@ -91,6 +92,21 @@ class Ingest:
         self._committing = Committing(
             ledger=ledger, store=store, quarantine=self._quarantine, claims=self._claims, feeds=feeds, clock=clock
         )
+        self._deciding = Deciding(
+            ledger=ledger,
+            store=store,
+            quarantine=self._quarantine,
+            workers=workers,
+            committing=self._committing,
+            feeds=feeds,
+            attempts=rules.attempts,
+            retry_seconds=rules.retry_seconds,
+            name_unit=self._name_unit,
+            setup=self._setup,
+            wake=wake,
+            log=log,
+            clock=clock,
+        )
         self._settling = Settling(ledger, source, rules.after, log=log, clock=clock)
         self._waiting: deque[Unit] = deque()
         self._worked: dict[Future[Prepared], Unit] = {}
@@ -102,8 +118,8 @@ class Ingest:
 
     @property
     def busy(self) -> bool:
-        """Whether any drop is claimed and not yet recorded."""
-        return bool(self._claims)
+        """Whether any drop is claimed and not yet recorded, or any decision under way."""
+        return bool(self._claims) or self._deciding.busy
 
     @property
     def claimed(self) -> int:
@@ -129,6 +145,7 @@ class Ingest:
         self._workers.stop()
         for memory in (self._waiting, self._worked, self._prepared, self._since, self._claims):
             memory.clear()
+        self._deciding.clear()
         again = self._recover([self._hold.session])
         self._adrift = False
         self._log.warning("drops.recovered", drops=again, note="a step was broken off; they are worked again")
@@ -148,6 +165,11 @@ class Ingest:
 
     # ---------------------------------------------------------------- CLAIM
 
+    def decide(self) -> None:
+        """Take up what people have decided of drops in quarantine since the last look."""
+        with self._step():
+            self._deciding.look()
+
     def claim(self, drops: Sequence[Drop]) -> None:
         """Claim drops in the ledger and line them up as units."""
         with self._step():
@@ -165,6 +187,7 @@ class Ingest:
             future = self._workers.submit(unit, self._feeds[unit.feed], self._setup(unit.feed))
             self._worked[future] = self._waiting.popleft()
             future.add_done_callback(lambda _: self._wake())
+        self._deciding.pump()
 
     def _unit(self, feed: str, drops: Sequence[Drop], known: Collection[tuple[str, str]] = ()) -> Unit:
         if not known and len(drops) == 1:
@@ -174,12 +197,15 @@ class Ingest:
             known = {(customer, digest) for digest in digests}
         refuses = self._feeds[feed].revision is OnRevision.REJECT
         return Unit(
-            id=f"{self._hold.session}-{next(self._numbers)}",
+            id=self._name_unit(),
             feed=feed,
             drops=tuple(drops),
             known=frozenset(known),
             refused=frozenset(self._ledger.earlier(drops)) if refuses else frozenset(),
         )
+
+    def _name_unit(self) -> str:
+        return f"{self._hold.session}-{next(self._numbers)}"
 
     def _setup(self, feed: str) -> Setup:
         return Setup(
@@ -203,7 +229,8 @@ class Ingest:
                 if not self._lingers(feed):
                     self._since.pop(feed)
                     self._commit(feed, self._prepared.pop(feed))
-        return bool(done)
+            decided = self._deciding.collect()
+        return bool(done) or decided
 
     def _lingers(self, feed: str) -> bool:
         """Tell whether a feed's finished units should wait for others to share their commit."""
@@ -302,6 +329,7 @@ class Ingest:
         self._claims.give_back_all("the daemon stopped")
         for unit, prepared in chain.from_iterable(self._prepared.values()):
             self._store.discard(unit.feed, prepared.files)
+        self._deciding.give_up()
         self._waiting.clear()
         self._worked.clear()
         self._prepared.clear()

@@ -18,10 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from validators.model import Chunk, Dialect, Hit, Malformed, Numbers
-
-#: A rule over a whole file, the column that it is on, and the numbers of the records that have broken it.
-Broken = tuple[str, str | None, Numbers]
+from validators.model import Broken, Chunk, Dialect, Hit, Malformed, Numbers
 
 #: The file's name, beside rejected.csv.
 ORIGINS: Final = "origins.parquet"
