@@ -21,7 +21,7 @@ from daemon.quarantine import Quarantine, read_report
 from daemon.reports import Report, counted
 from daemon.setaside import SetAside, kept
 from validators.contract import Contract
-from validators.files import Nowhere, Sink, judge, refused
+from validators.files import Nowhere, judge, refused
 from validators.judging import Policy
 from validators.model import Verdict
 from validators.rejudging import waivable
@@ -84,11 +84,11 @@ def preview(what: Review, feed: Feed, quarantine: Quarantine, limits: Limits) ->
         WorkError: the disk failed.
     """
     folder = quarantine.folder(what.drop.customer, what.drop.feed, what.drop.id)
-    return judge_again(what, feed, folder, limits, Nowhere())
+    return judge_again(what, feed, folder, limits)
 
 
-def judge_again(what: Review, feed: Feed, folder: Path, limits: Limits, sink: Sink) -> Findings:
-    """Judge what a drop's entry has kept by today's contract, and give the sink all of it.
+def judge_again(what: Review, feed: Feed, folder: Path, limits: Limits, landing: Landing | None = None) -> Findings:
+    """Judge what a drop's entry has kept by today's contract, and land all of it, unless there is no landing.
 
     The feed's budget does not count: a person has looked at the rows.
 
@@ -99,7 +99,7 @@ def judge_again(what: Review, feed: Feed, folder: Path, limits: Limits, sink: Si
     """
     contract = contract_of(feed)
     policy = replace(policy_of(feed), max_rejected_ratio=1.0, waived=frozenset(what.decision.rules))
-    verdict = _verdict(what, feed, folder, limits, contract, policy, sink)
+    verdict = _verdict(what, feed, folder, limits, contract, policy, landing)
     moved = verdict.rows.accepted
     if not moved:
         return Findings(verdict=verdict, rows=what.rows, state=what.state)
@@ -146,12 +146,20 @@ def _refuse_other(what: Review, verdict: Verdict, folder: Path) -> None:
 
 
 def _verdict(
-    what: Review, feed: Feed, folder: Path, limits: Limits, contract: Contract, policy: Policy, sink: Sink
+    what: Review,
+    feed: Feed,
+    folder: Path,
+    limits: Limits,
+    contract: Contract,
+    policy: Policy,
+    landing: Landing | None,
 ) -> Verdict:
     try:
         with kept(folder, what.drop, feed, limits, state=what.state, sha256=what.sha256) as reader:
+            if landing is not None:
+                landing.reading(reader)
             before = reader.broken if isinstance(reader, SetAside) else ()
-            return judge(reader, contract, policy, limits, sink, before=before)
+            return judge(reader, contract, policy, limits, landing or Nowhere(), before=before)
     except FileProblem as problem:
         return refused(problem, contract, policy)
 

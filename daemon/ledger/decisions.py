@@ -45,7 +45,8 @@ class Decisions:
     def waiting(self) -> int:
         """Return how many decisions wait."""
         with self._database.reading() as connection:
-            return int(connection.execute(sa.select(sa.func.count()).where(_PENDING)).scalar_one())
+            query = sa.select(sa.func.count()).select_from(decisions).where(_PENDING)
+            return int(connection.execute(query).scalar_one())
 
     def of(self, drop_ids: Iterable[str]) -> dict[str, tuple[Decision, ...]]:
         """Return for each of the drops on which somebody has decided the decisions, the oldest first."""
@@ -63,7 +64,8 @@ class Decisions:
         found: dict[str, str] = {}
         with self._database.reading() as connection:
             for chunk in chunked(drop_ids):
-                found.update(connection.execute(query.where(drops.c.id.in_(chunk))).tuples())
+                rows = connection.execute(query.where(drops.c.id.in_(chunk)))
+                found.update((row.id, row.superseded_by) for row in rows)
         return found
 
     def fitting(self, feed: str, *, rule: str | None = None, customer: str | None = None) -> tuple[DropRow, ...]:
