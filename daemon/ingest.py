@@ -18,6 +18,7 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
+from daemon import telling
 from daemon.claims import Claims
 from daemon.committing import Committing
 from daemon.deciding import Deciding
@@ -272,7 +273,7 @@ class Ingest:
         if drop.attempt < self._rules.attempts:
             wait = self._rules.retry_seconds * 2 ** (drop.attempt - 1)
             self._claims.give_back([drop.id], reason, wait_seconds=wait)
-            self._log.warning("drop.retried", **_of(drop), attempt=drop.attempt, seconds=wait, reason=reason)
+            self._log.warning("drop.retried", **telling.of(drop), attempt=drop.attempt, seconds=wait, reason=reason)
             return
         outcome = Outcome(drop_id=drop.id, state=State.FAILED, reason=reason, started_at=now, finished_at=now)
         self._ledger.finish([outcome], now)
@@ -339,23 +340,8 @@ class Ingest:
         self._claims.release([drop.id])
         self.tallied.ended(drop, outcome)
         level = self._log.info if outcome.state in (State.INGESTED, State.DUPLICATE) else self._log.warning
-        level(f"drop.{outcome.state}", **_of(drop), **_result(outcome))
+        level(f"drop.{outcome.state}", **telling.of(drop), **telling.result(outcome))
 
 
 def _ids(unit: Unit) -> list[str]:
     return [drop.id for drop in unit.drops]
-
-
-def _of(drop: Drop) -> dict[str, str]:
-    return {"drop": drop.id, "name": drop.found.name, "feed": drop.feed, "customer": drop.customer}
-
-
-def _result(outcome: Outcome) -> dict[str, object]:
-    fields: dict[str, object] = {"rows": outcome.rows.read, "accepted": outcome.rows.accepted}
-    if outcome.rows.rejected:
-        fields["rejected"] = outcome.rows.rejected
-    if outcome.reason:
-        fields["reason"] = outcome.reason
-    if outcome.report:
-        fields["report"] = outcome.report
-    return fields | {"seconds": round(outcome.finished_at - outcome.started_at, 3)}

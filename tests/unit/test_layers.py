@@ -31,6 +31,7 @@ ORDER = (
     "daemon.warming daemon.errors daemon.model",
     "daemon.decisions",
     "daemon.lines daemon.quoting daemon.reports daemon.settings daemon.sources daemon.tally daemon.units",
+    "daemon.telling",
     "daemon.datafile daemon.ledger daemon.origins",
     "daemon.complaints daemon.feeds daemon.logs daemon.pages daemon.rejects daemon.staging daemon.terminal",
     "daemon.config daemon.entries daemon.intake daemon.stores",
@@ -46,6 +47,8 @@ ORDER = (
     "daemon.loop",
     "daemon.app",
     "daemon.commands",
+    "daemon.asking",
+    "daemon.quarantining",
     "daemon.cli",
     "daemon.__main__",
 )
