@@ -151,16 +151,17 @@ def kept(folder: Path, drop: Drop, feed: Feed, limits: Limits, *, state: State, 
 def _readable(folder: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as error:
-        missing = Path(error.filename or "").name
-        raise DecisionError(
-            f"the quarantine entry {folder} has no {missing}, so its rows cannot be judged; drop the file again"
-        ) from error
     except OSError as error:
         raise WorkError(f"the quarantine entry {folder} cannot be read: {error.strerror or error}") from error
 
 
+def _require(path: Path, instead: str) -> None:
+    if not path.is_file():
+        raise DecisionError(f"the quarantine entry {path.parent} has no {path.name}, so it cannot be judged; {instead}")
+
+
 def _original(path: Path, sha256: str) -> Path:
+    _require(path, "drop the file again")
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
             raise DecisionError(f"{path} {_EDITED}")
@@ -169,6 +170,8 @@ def _original(path: Path, sha256: str) -> Path:
 
 def _rejected(folder: Path, limits: Limits) -> Reader:
     path = folder / REJECTED
+    _require(path, "drop the file again")
+    _require(folder / ORIGINS, f"drop {path} as a file instead")
     try:
         origins = read_origins(folder / ORIGINS, path)
     except (ValueError, KeyError, TypeError) as error:
