@@ -5,25 +5,21 @@ What those import is slow to import, so they are loaded when a command begins an
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 from daemon import __version__
-from daemon.errors import BlobdropError, SetupError
+from daemon.asking import Config, Customer, FeedName, Json, Limit
+from daemon.asking import examples as _examples
+from daemon.asking import perform as _do
+from daemon.quarantining import quarantine
 
-#: A block in which line breaks stay where they are, to Typer.
-_AS_IT_IS: Final = "\b\n"
 EXIT_CODES: Final = "Exit codes: 0 fine, 1 the data has problems, 2 usage or configuration, 3 could not do the work."
-
-
-def _examples(*lines: str) -> str:
-    return f"Examples:\n\n{_AS_IT_IS}" + "\n".join(f"  {line}" for line in lines)
 
 
 app = typer.Typer(
@@ -43,21 +39,8 @@ app = typer.Typer(
     )
     + f"\n\n{EXIT_CODES}",
 )
-quarantine = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Look at what was set aside, and why.",
-    epilog=_examples("blobdrop quarantine list --feed metrics", "blobdrop quarantine show 9f3c"),
-)
 app.add_typer(quarantine, name="quarantine")
 
-Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="The TOML file of settings.", show_default=False)
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.", show_default=False)]
-FeedName = Annotated[str | None, typer.Option("--feed", metavar="FEED", help="Only this feed.")]
-Customer = Annotated[str | None, typer.Option("--customer", metavar="NAME", help="Only this customer.")]
-Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many, the newest.")]
 State = Literal["found", "working", "ingested", "partial", "rejected", "duplicate", "failed", "unmatched"]
 Format = Literal["auto", "text", "json"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -214,62 +197,6 @@ def compact(
     The daemon may go on meanwhile; it compacts by itself too.
     """
     _do("compacting.compact", config=config, feed=feed, json=json)
-
-
-@quarantine.command("list", epilog=_examples("blobdrop quarantine list", "blobdrop quarantine list --customer acme"))
-def quarantine_list(
-    feed: FeedName = None, customer: Customer = None, limit: Limit = 50, json: Json = False, config: Config = None
-) -> None:
-    """List what was set aside, the newest first."""
-    _do("aside.list_entries", config=config, feed=feed, customer=customer, limit=limit, json=json)
-
-
-@quarantine.command("show", epilog=_examples("blobdrop quarantine show 9f3c", "blobdrop quarantine show march.csv"))
-def quarantine_show(
-    drop: Annotated[
-        str, typer.Argument(metavar="DROP", help="Its id, the start of its id, or its name.", show_default=False)
-    ],
-    json: Json = False,
-    config: Config = None,
-) -> None:
-    """Show the report on a drop."""
-    _do("aside.show", config=config, drop=drop, json=json)
-
-
-def _do(command: str, **arguments: object) -> None:
-    """Load a command, `module.function` of `daemon.commands`, run it, and exit with its code."""
-    module, _, function = command.partition(".")
-    try:
-        code = getattr(_imported(f"daemon.commands.{module}"), function)(**arguments)
-        sys.stdout.flush()
-    except BlobdropError as error:
-        _tell(str(error))
-        code = 2 if isinstance(error, SetupError) else 3
-    except BrokenPipeError:
-        # Whoever read our answer has had enough. What is still in the buffer must not fail at the exit once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
-    except OSError as error:
-        _tell(f"{error.filename or 'the system'}: {error.strerror or error}")
-        code = 3
-    except KeyboardInterrupt:
-        code = 130
-    raise typer.Exit(code)
-
-
-def _imported(module: str) -> Any:
-    """Import a command and all that it needs, without looking for garbage: there is none, and it takes a tenth."""
-    gc.disable()
-    imported = importlib.import_module(module)
-    gc.freeze()
-    gc.enable()
-    return imported
-
-
-def _tell(message: str) -> None:
-    """Print an error: one message, its further lines indented, nothing in it that a terminal would obey."""
-    lines = ["".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in message.splitlines()]
-    sys.stderr.write("blobdrop: " + "\n  ".join(lines) + "\n")
 
 
 def main() -> None:

@@ -131,6 +131,7 @@ class Loop:
             # Cleared before the listing: what arrives in its middle may lie in a folder that it has passed.
             self._arrived.clear()
             self._ingest.settle_late()
+            self._ingest.decide()
             self._admit(self._intake.look(), now)
         self._ingest.pump()
         if not self._ingest.busy:

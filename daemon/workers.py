@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from pebble import CONSTS, ProcessExpired, ProcessPool
 
+from daemon.decisions import Review
 from daemon.errors import BlobdropError, WorkerError
 from daemon.model import ContractSummary, Feed, Prepared, Setup, Unit
 from daemon.stores import Store
@@ -60,6 +61,10 @@ class Workers:
     def submit(self, unit: Unit, feed: Feed, setup: Setup) -> Future[Prepared]:
         """Have a unit worked; `result` says what came of it."""
         return self._schedule(self._timeout_seconds, _prepare, unit, feed, setup)
+
+    def review(self, what: Review, feed: Feed, setup: Setup) -> Future[Prepared]:
+        """Have a decision carried out as far as a worker can; `result` says what came of it."""
+        return self._schedule(self._timeout_seconds, _review, what, feed, setup)
 
     def describe(self, feed: Feed) -> Future[ContractSummary]:
         """Have a feed's contract loaded where it will be used."""
@@ -142,6 +147,11 @@ def _begin(memory_bytes: int) -> None:
 
 def _prepare(unit: Unit, feed: Feed, setup: Setup) -> Prepared:
     prepared: Prepared = importlib.import_module(WORK).prepare(unit, feed, setup)
+    return prepared
+
+
+def _review(what: Review, feed: Feed, setup: Setup) -> Prepared:
+    prepared: Prepared = importlib.import_module("daemon.reviewing").review(what, feed, setup)
     return prepared
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,9 +26,10 @@ from validators.judging import (
     told,
     unchecked,
 )
-from validators.model import Chunk, Dialect, Limits, Problem, Verdict
+from validators.model import Broken, Chunk, Dialect, Limits, Problem, Verdict
 from validators.pipelined import pipelined
 from validators.readers import Reader, open_file
+from validators.rejudging import still_broken, weighed
 from validators.rules import listed
 
 
@@ -75,14 +76,26 @@ class FileJudging:
     """One reading of one file: resolves its columns, counts what its batches bring, and says what it comes to."""
 
     def __init__(
-        self, reader: Reader, contract: Contract, policy: Policy, limits: Limits, forced: Forced | None = None
+        self,
+        reader: Reader,
+        contract: Contract,
+        policy: Policy,
+        limits: Limits,
+        forced: Forced | None = None,
+        *,
+        before: Sequence[Broken] = (),
     ) -> None:
-        """Start a reading; `forced` is what an earlier reading of the same file has shown."""
+        """Start a reading; `forced` is what an earlier reading of the same file has shown.
+
+        `before` is what rules over the whole file said of these records when they stood among others.
+        """
         self._reader = reader
         self._contract = contract
         self._policy = policy
         self._limits = limits
         self._forced = forced or Forced()
+        self._before = before
+        self._last_row = 0
         self._names: dict[str, None] = {}
         self._match: Match | None = None
         self._whole = WholeDrop(contract, limits.max_whole_drop_bytes) if contract.has_whole_drop_rules else None
@@ -104,20 +117,18 @@ class FileJudging:
         """Count a judged part; return it with what is forced upon it, and the words for its rejected rows."""
         judgement = self.judgement
         judgement.malformed(part.chunk.malformed)
+        self._last_row = max(self._last_row, *part.chunk.rows[-1:].tolist(), 0)
         forced = forced_hits(self._forced, part.chunk.rows)
-        rejected = judged.rejected.copy()
-        for hit in forced:
-            rejected |= hit.failed
-        final = replace(judged, rejected=rejected)
-        judgement.rows(final, part.chunk, part.source, forced)
+        final = weighed(judged, forced, self._policy.waived, self._contract.time_column)
+        judgement.rows(final, part.chunk, part.source)
         if part.match is not None and not self._forced:
             self._add_to_whole(part, judged)
         if part.match is None:
-            return final, pa.array([self.judgement.rejected_because] * len(rejected), pa.string())
+            return final, pa.array([self.judgement.rejected_because] * len(final.rejected), pa.string())
         if self._forced.everything:
-            final = replace(final, rejected=np.ones(len(rejected), np.bool_))
-        self._accepted += len(rejected) - int(np.count_nonzero(final.rejected))
-        return final, told(final, forced)
+            final = replace(final, rejected=np.ones(len(final.rejected), np.bool_))
+        self._accepted += len(final.rejected) - int(np.count_nonzero(final.rejected))
+        return final, told(final)
 
     def _add_to_whole(self, part: Part, judged: Judged) -> None:
         """Keep what cross-row rules need of these rows; a file too large for them is noted as broken."""
@@ -211,22 +222,42 @@ class FileJudging:
         """Return what cross-row rules say of rows, and what they say of the file."""
         if self._whole is None:
             return (), ()
-        hits = self._whole.finish(absent)
+        hits = tuple(self._without_waived(hit) for hit in self._whole.finish(absent))
         problems = tuple(
             Problem(rule=hit.rule, column=hit.column, count=1, expected=hit.expected, hint=hit.hint, whole_file=True)
             for hit in hits
             if hit.whole_file
         )
-        return tuple(hit for hit in hits if not hit.whole_file), problems
+        of_rows = tuple(hit for hit in hits if not hit.whole_file)
+        if self._before:
+            match = self._match or self._contract.match(list(self._names))
+            of_rows = still_broken(of_rows, self._before, match.rules)
+        return of_rows, problems
+
+    def _without_waived(self, hit: DropHit) -> DropHit:
+        """Return what a rule says of the file as what it says of each of its rows, where it is waived."""
+        if hit.whole_file and hit.rule in self._policy.waived:
+            return replace(hit, whole_file=False, rows=np.arange(1, self._last_row + 1))
+        return hit
 
 
-def judge(reader: Reader, contract: Contract, policy: Policy, limits: Limits, sink: Sink) -> Verdict:
+def judge(
+    reader: Reader, contract: Contract, policy: Policy, limits: Limits, sink: Sink, *, before: Sequence[Broken] = ()
+) -> Verdict:
     """Read a file and judge it, batch by batch: memory does not grow with the file.
 
     Where rules over the whole file, its budget, or a break in its middle reject rows that have gone to the sink
     already, the sink is restarted and the file is read a second time with that known.
+
+    Args:
+        reader: the file.
+        contract: what it must be.
+        policy: what its feed wants beyond that.
+        limits: what it may ask for.
+        sink: where its rows go.
+        before: what rules over the whole file said of these records when they stood among others.
     """
-    first = _reading(FileJudging(reader, contract, policy, limits), sink)
+    first = _reading(FileJudging(reader, contract, policy, limits, before=before), sink)
     forced = first.finish()
     while forced:
         sink.restart()
