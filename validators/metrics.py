@@ -20,6 +20,7 @@ from validators.errors import ContractError
 LONGEST_NAME = 127
 #: The ids that every project has; a project's own are given as an option.
 ID_TYPES = ("user_id", "stable_id")
+ID_TYPE_HINT = "capital and small letters count. If the id type is right, have it added to the feed's option id_types"
 #: Names under which the documentation's own samples and mappings bring the columns.
 ALIASES = {"unit_type": "id_type", "dateid": "date", "user_id": "unit_id", "isTest": "is_test"}
 KEY = ("unit_id", "id_type", "metric_name", "date")
@@ -46,7 +47,7 @@ def precomputed_metrics(id_types: Sequence[str] = ID_TYPES) -> Contract:
         row_wise=[date_or_timestamp.__name__, value_or_ratio.__name__],
         hints={
             UNIX_SECONDS: UNIX_SECONDS_HINT,
-            "isin": "capital and small letters count. If it is right, have it added to the option id_types of the feed",
+            "isin": ID_TYPE_HINT,
         },
     )
 
