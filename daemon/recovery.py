@@ -41,7 +41,7 @@ def recover(
             ledger.record(batch, now)
             log.info("batch.recovered", feed=batch.feed, batch=batch.number, drops=len(batch.outcomes))
         else:
-            store.discard(batch.feed, batch.files)
+            store.abandon(batch)
             ledger.forget(batch, now, "the daemon stopped before its commit")
     for feed in feeds:
         store.clear(feed)
