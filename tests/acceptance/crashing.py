@@ -136,7 +136,7 @@ class World(Blobdrop):
 
     def leftovers(self) -> list[str]:
         """Return what nobody should find when the daemon has ended, in tables, their logs, quarantine and scratch."""
-        logs = [path for root in self._stores() for path in (root / "_delta_log").iterdir()]
+        logs = [path for root in self._stores() for path in root.glob("_delta_log/*")]
         return [
             *super().leftovers(),
             *(str(path) for path in logs if not _LOGGED.fullmatch(path.name)),
