@@ -118,7 +118,7 @@ class Committing:
             self._store.commit(batch, schema)
         except StoreError as error:
             if not self._store.holds(batch):
-                self._store.discard(batch.feed, batch.files)
+                self._store.abandon(batch)
                 self._ledger.forget(batch, now, str(error))
                 self._claims.release(outcome.drop_id for outcome in batch.outcomes)
                 raise UndoneError(str(error)) from error

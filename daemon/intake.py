@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from daemon.feeds import Feeds
@@ -21,6 +21,8 @@ class Arrivals:
     drops: tuple[Drop, ...] = ()
     #: New versions that no feed has a pattern for.
     unmatched: tuple[Found, ...] = ()
+    #: Drops that wait for another go which can never be: their objects are gone, or are other versions by now.
+    gone: tuple[Drop, ...] = ()
     #: Seconds until the first of the others may be complete; None when there is none.
     due_seconds: float | None = None
     #: Objects that are not complete yet, or whose next go is not due.
@@ -74,15 +76,17 @@ class Intake:
         now = self._clock()
         done, fresh, sorting = {}, {}, _Sorting()
         known = self._done
-        for uri in self._came_back():
-            known.pop(uri, None)
+        waiting = self._came_back()
+        for drop in waiting:
+            known.pop(drop.found.uri, None)
         for found in self._source.list():
             if known.get(found.uri) == found.version:
                 done[found.uri] = found.version
             else:
                 fresh[found.uri] = self._sort(found, now, sorting)
         self._done, self._fresh = done, fresh
-        return self._arrivals(sorting, now)
+        gone = tuple(drop for drop in waiting if not _is_listed(drop, fresh))
+        return self._arrivals(sorting, now, gone)
 
     def _sort(self, found: Found, now: float, sorting: _Sorting) -> _Seen:
         seen = self._fresh.get(found.uri)
@@ -97,7 +101,7 @@ class Intake:
             sorting.complete.append(found)
         return seen
 
-    def _arrivals(self, sorting: _Sorting, now: float) -> Arrivals:
+    def _arrivals(self, sorting: _Sorting, now: float, gone: tuple[Drop, ...]) -> Arrivals:
         states = self._ledger.known_versions({(found.uri, found.version) for found in sorting.complete})
         waiting = self._waiting
         drops, unmatched = [], []
@@ -119,6 +123,7 @@ class Intake:
         return Arrivals(
             drops=tuple(drops),
             unmatched=tuple(unmatched),
+            gone=gone,
             due_seconds=min(sorting.due, default=None),
             pending=len(sorting.due),
             markers=tuple(sorting.markers),
@@ -128,9 +133,13 @@ class Intake:
         """Tell whether an object that no feed wanted earlier is wanted under today's configuration."""
         return state is State.UNMATCHED and self._feeds.match(found.name) is not None
 
-    def _came_back(self) -> Iterator[str]:
-        """Yield the uris of drops that wait for another go: given back, or wanted again by a person's `retry`."""
-        self._waiting = {}
-        for each in self._ledger.waiting():
-            self._waiting[each.drop.id] = (each.drop.attempt, each.not_before)
-            yield each.drop.found.uri
+    def _came_back(self) -> tuple[Drop, ...]:
+        """Return the drops that wait for another go: given back, or wanted again by a person's `retry`."""
+        waiting = self._ledger.waiting()
+        self._waiting = {each.drop.id: (each.drop.attempt, each.not_before) for each in waiting}
+        return tuple(each.drop for each in waiting)
+
+
+def _is_listed(drop: Drop, fresh: Mapping[str, _Seen]) -> bool:
+    seen = fresh.get(drop.found.uri)
+    return seen is not None and seen.version == drop.found.version

@@ -141,6 +141,10 @@ class Loop:
         return min(BUSY_SECONDS, until_listing) if self._ingest.busy else until_listing
 
     def _admit(self, arrivals: Arrivals, now: float) -> None:
+        if arrivals.gone:
+            self._ledger.gone([drop.id for drop in arrivals.gone], now)
+            for drop in arrivals.gone:
+                self._log.info("drop.gone", name=drop.found.name, note="this version of it is not there any more")
         if arrivals.unmatched:
             self._ledger.unmatched(arrivals.unmatched, now)
             for found in arrivals.unmatched:

@@ -43,7 +43,7 @@ def recover(
             ledger.record(batch, now)
             log.info("batch.recovered", feed=batch.feed, batch=batch.number, drops=len(batch.outcomes))
         else:
-            store.discard(batch.feed, batch.files)
+            store.abandon(batch)
             ledger.forget(batch, now, "the daemon stopped before its commit")
     # Only now: those of a batch that the table holds are in their places.
     quarantine.sweep_pending()

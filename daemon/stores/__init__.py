@@ -60,6 +60,12 @@ class Store(Protocol):
         A file that is part of the table, or has been, stays whatever the caller believes.
         """
 
+    def abandon(self, batch: Batch) -> None:
+        """Delete what was staged for a batch that the table does not hold, and written on the way to its commit.
+
+        The batch's number may never be committed afterwards.
+        """
+
     def sweep(self, feed: str, units: Collection[str]) -> int:
         """Delete what killed workers have staged as these units, or as `<unit>-<number>`; return how many files it was.
 

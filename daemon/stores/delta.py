@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from daemon.datafile import path_of, writing
+from daemon.datafile import DATE, path_of, writing
 from daemon.errors import StoreError
 from daemon.model import Batch, DataFile
 from daemon.staging import staged
@@ -89,6 +89,15 @@ class DeltaStore:
         with self._using(feed):
             self._remove(feed, (file.path for file in files))
 
+    def abandon(self, batch: Batch) -> None:
+        """Delete a batch's staged files, and the files that it wrote again without the rows that it replaces."""
+        self.discard(batch.feed, batch.files)
+        if batch.replaces:
+            with self._using(batch.feed):
+                root = self._root(batch.feed)
+                rewritten = root.glob(f"{DATE}=*/{_rewritten(batch)}-*.parquet")
+                self._remove(batch.feed, (path.relative_to(root).as_posix() for path in rewritten))
+
     def sweep(self, feed: str, units: Collection[str]) -> int:
         """Delete what killed workers have staged under these names; return how many files."""
         with self._using(feed):
@@ -148,7 +157,7 @@ class DeltaStore:
     def _without(self, batch: Batch, held: Holding) -> DataFile:
         """Write a file's other rows under a name that says all of what is in it, so that redoing overwrites."""
         content = "\n".join((self._app, held.file.path, *sorted(batch.replaces)))
-        name = f"part-{batch.number:010d}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+        name = f"{_rewritten(batch)}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
         return without(self._root(batch.feed), held, batch.replaces, path_of(held.file.day, name))
 
     def _remove(self, feed: str, paths: Iterable[str]) -> int:
@@ -189,6 +198,11 @@ class DeltaStore:
         if unquote(str(root)) != str(root) or "\\" in str(root) or not str(root).isprintable():
             raise StoreError(f"{str(root)!r} cannot hold a table: no `%41`, backslash or control character in its path")
         return root
+
+
+def _rewritten(batch: Batch) -> str:
+    """Return how the names of files begin that a batch writes again."""
+    return f"part-{batch.number:010d}"
 
 
 def _made_again(url: str, app: str) -> DeltaStore:

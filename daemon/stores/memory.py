@@ -88,6 +88,10 @@ class MemoryStore:
         """Delete staged files of a batch that will not be committed; one that has been part of the table stays."""
         self._remove(feed, (file.path for file in files))
 
+    def abandon(self, batch: Batch) -> None:
+        """Delete what was staged for a batch that the table does not hold."""
+        self.discard(batch.feed, batch.files)
+
     def sweep(self, feed: str, units: Collection[str]) -> int:
         """Delete what killed workers have staged under these names; return how many files."""
         root = self._folder / feed

@@ -110,11 +110,14 @@ class Blobdrop:
 
     def start(self, *, before: Callable[[], None] | None = None) -> None:
         """Start the daemon, and wait until it works."""
-        log = self.folder / "daemon.log"
-        before_it = self.log.count(RUNNING) if log.exists() else 0
-        with log.open("ab") as stderr:
-            self.process = self._started(["run"], stderr, stderr, before)
+        before_it = self.log.count(RUNNING)
+        self.begin(before=before)
         wait_for(lambda: self.log.count(RUNNING) > before_it, "the daemon is running", told=lambda: self.log)
+
+    def begin(self, *, before: Callable[[], None] | None = None) -> None:
+        """Start the daemon, and do not wait."""
+        with (self.folder / "daemon.log").open("ab") as log:
+            self.process = self._started(["run"], log, log, before)
 
     def stop(self, number: int = signal.SIGTERM, *, patience: float = 10.0) -> int:
         """Send a signal to the daemon and wait until it has ended; return its exit code."""
@@ -132,7 +135,8 @@ class Blobdrop:
     @property
     def log(self) -> str:
         """What the daemon has said so far."""
-        return (self.folder / "daemon.log").read_text()
+        log = self.folder / "daemon.log"
+        return log.read_text() if log.exists() else ""
 
     def wait_settled(self, count: int, *, seconds: float = 30.0, every: float = 0.05) -> None:
         """Wait until so many drops have ended and their objects are settled, looking `every` so many seconds."""

@@ -15,14 +15,14 @@ import shutil
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from daemon.ledger import Ledger
 from daemon.ledger.rows import DropRow
-from tests.acceptance.conftest import CHECKOUT, Blobdrop, wait_for
+from tests.acceptance.conftest import CHECKOUT, PROBLEMS, Blobdrop, wait_for
 from tests.bench.measure import session_members
 from tests.corpus import text
 
@@ -49,8 +49,8 @@ class Point:
     number: int = 1
     #: What is done with settled files.
     after: str = "archive"
-    #: A step after which the daemon was killed before: the point lies in what it does about that.
-    once_killed_at: str = ""
+    #: The step after which the daemon was killed before: this one lies in what it does about that.
+    once_killed_after: str = ""
 
 
 # ---------------------------------------------------------------- WORLDS
@@ -97,17 +97,27 @@ class World(Blobdrop):
             started: subprocess.Popen[bytes] = self._started(arguments, log, log, None)
             return started
 
-    def record(self, steps: list[str]) -> list[str]:
-        """Work until nothing is left; return what the daemon did at these steps and to the disk, line by line."""
+    def record(self, steps: Sequence[str], *arguments: str) -> list[str]:
+        """Run a command; return what it did at these steps and to the disk, line by line."""
         record, before = self.folder / "record", dict(self.settings)
+        record.unlink(missing_ok=True)
         self.settings |= {
             "PYTHONPATH": f"{KILLING}:{CHECKOUT}",
             "KILLING_RECORD": str(record),
             "KILLING_STEPS": ";".join(steps),
         }
-        self.once()
+        done = self.run(*arguments)
+        assert done.code in (0, PROBLEMS), done.stderr
         self.settings = before
         return record.read_text().splitlines()
+
+    def kill_around(self, point: Point, *, once: bool = True) -> None:
+        """Kill the daemon before the point, and when it was started again, after it."""
+        self.settings["BLOBDROP_SOURCE__AFTER"] = point.after
+        if point.once_killed_after:
+            self.kill_at(Point("before", point.once_killed_after), "after", once=once)
+        for moment in ("before", "after"):
+            self.kill_at(point, moment, once=once)
 
     def copy_to(self, folder: Path) -> None:
         """Keep everything as it is now."""
@@ -126,7 +136,7 @@ class World(Blobdrop):
 
     def leftovers(self) -> list[str]:
         """Return what nobody should find when the daemon has ended, in tables, their logs, quarantine and scratch."""
-        logs = [path for root in self._stores() for path in (root / "_delta_log").iterdir()]
+        logs = [path for root in self._stores() for path in root.glob("_delta_log/*")]
         return [
             *super().leftovers(),
             *(str(path) for path in logs if not _LOGGED.fullmatch(path.name)),

@@ -314,6 +314,39 @@ def test_sweeping_deletes_what_a_killed_worker_left_and_nothing_else(store: Stor
     assert drops(store) == [("a", 1)]
 
 
+def test_a_batch_is_held_from_its_commit_on(store: Store) -> None:
+    files, _ = staged(store, "later", rows("b", 2))
+    later = Batch(number=2, feed=FEED, outcomes=(), files=files)
+    assert not store.holds(later)
+    first = commit(store, 1, rows("a", 1))
+
+    assert store.holds(first)
+    assert not store.holds(later)
+
+
+def test_an_abandoned_batch_leaves_no_file_and_changes_no_row(store: Store) -> None:
+    commit(store, 1, rows("a", 1))
+    files, _ = staged(store, "later", rows("b", 2))
+
+    store.abandon(Batch(number=2, feed=FEED, outcomes=(), files=files, replaces=("a",)))
+
+    assert not list(Path(store.root(FEED)).rglob("part-later*"))
+    assert drops(store) == [("a", 1)]
+
+
+def test_clearing_away_what_was_left_keeps_what_is_staged_and_every_row(store: Store) -> None:
+    store.clear(FEED)
+    commit(store, 1, rows("a", 1))
+    commit(store, 2, rows("b", 1))
+    store.compact(FEED, target_bytes=LARGE, min_files=2)
+    files, _ = staged(store, "alive", rows("c", 2))
+
+    store.clear(FEED)
+
+    assert (Path(store.root(FEED)) / files[0].path).exists()
+    assert drops(store) == [("a", 1), ("b", 1)]
+
+
 def test_feeds_have_tables_of_their_own(store: Store) -> None:
     commit(store, 1, rows("a", 1))
 

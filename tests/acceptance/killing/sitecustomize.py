@@ -111,7 +111,7 @@ def _die(where: str) -> None:
 
 
 def recording(path: str, steps: Sequence[str]) -> Steps:
-    """Have lines written: `begin STEP` with its paths and `end STEP`, and for the disk `fsync PATH` and the like."""
+    """Have lines written: `begin STEP` with arguments and `end STEP`, and for the disk `fsync PATH` and the like."""
     lines = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def write(line: str) -> None:
@@ -121,7 +121,7 @@ def recording(path: str, steps: Sequence[str]) -> Steps:
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             paths = [str(each) for each in args if isinstance(each, str | os.PathLike)]
-            write("\t".join([f"begin {step}", *paths]))
+            write("\t".join([f"begin {step}", *paths, repr(args)]))
             result = function(*args, **kwargs)
             write(f"end {step}")
             return result

@@ -164,6 +164,22 @@ def test_bytes_that_came_into_the_table_while_they_were_worked_once_more_are_a_d
     assert rig.rows() == {a.id: 3}
 
 
+def test_duplicates_of_a_unit_that_are_found_out_in_turn_end_all_the_same(rig: Rig) -> None:
+    """Each time that it is worked again it still knows what it was told the time before."""
+    rig.take_in(seen=good(2))
+    # Given two units, of which the first has a file of earlier, and bytes that the second has too
+    drops = claim_and_hold(rig, again=good(2), a=good(3), x=good(4), b=good(3))
+    # When the first is found out for the one, and once the second is in the table for the other
+    rig.workers.work(1)
+    rig.clock.now += LINGER_SECONDS
+    rig.ingest.collect()
+    for _ in range(3):
+        rig.turn()
+    assert not rig.ingest.busy
+    assert [rig.state(drop) for drop in drops] == [State.DUPLICATE, State.DUPLICATE, State.INGESTED, State.INGESTED]
+    assert rig.staged() == rig.in_table()
+
+
 def test_bytes_whose_commit_was_undone_make_no_duplicate(rig_of: Callable[..., Rig]) -> None:
     """Whoever brings them too may be the only one left who does."""
 

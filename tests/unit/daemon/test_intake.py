@@ -194,6 +194,32 @@ def test_an_object_that_is_gone_is_forgotten(rig: Rig) -> None:
     assert not rig.intake._fresh
 
 
+def test_a_drop_that_waits_for_another_go_is_gone_when_its_version_is(rig: Rig) -> None:
+    for name in ("deleted", "changed", "same"):
+        rig.source.put(f"metrics/{name}.csv", good(1))
+    drops = rig.intake.look().drops
+    rig.ledger.claim(drops, rig.clock())
+    rig.ledger.give_back([drop.id for drop in drops], rig.clock())
+    rig.source.take("metrics/deleted.csv")
+    rig.source.put("metrics/changed.csv", good(2))
+    arrivals = rig.intake.look()
+    assert sorted(drop.found.name for drop in arrivals.gone) == ["metrics/changed.csv", "metrics/deleted.csv"]
+    assert sorted(names(arrivals)) == ["metrics/changed.csv", "metrics/same.csv"]
+
+
+def test_a_listing_that_breaks_off_says_of_nothing_that_it_is_gone(rig_of: Callable[..., Rig]) -> None:
+    source = Flaky()
+    rig = rig_of(source=source)
+    drops = rig.put(a=good(1), b=good(2))
+    rig.ledger.claim(drops, rig.clock())
+    rig.ledger.give_back([drop.id for drop in drops], rig.clock())
+    source.broken = True
+    with pytest.raises(SourceError):
+        rig.intake.look()
+    source.broken = False
+    assert rig.intake.look().gone == ()
+
+
 def test_a_real_folder_is_looked_at_in_the_same_way(rig: Rig, tmp_path: Path) -> None:
     folder = tmp_path / "drops" / "acme" / "metrics"
     folder.mkdir(parents=True)

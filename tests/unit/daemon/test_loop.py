@@ -180,6 +180,17 @@ def test_the_next_listing_is_when_the_first_file_may_be_complete(rig_of: Callabl
     assert rig.loop._round() == 0.5
 
 
+def test_a_drop_whose_file_was_taken_away_while_it_waited_is_forgotten(telling: Rig) -> None:
+    (drop,) = telling.put(a=good(1))
+    telling.ledger.claim([drop], telling.clock())
+    telling.ledger.give_back([drop.id], telling.clock())
+    telling.source.take("metrics/a.csv")
+    telling.loop.run_once()
+    assert telling.ledger.drops() == ()
+    assert telling.kinds(drop)[-1] == "gone"
+    assert [event["name"] for event in telling.events("drop.gone")] == ["metrics/a.csv"]
+
+
 def test_a_file_that_no_feed_wants_is_told_once_and_left(telling: Rig, source: Telling) -> None:
     source.put("other/a.csv", good(1))
     for _ in range(3):

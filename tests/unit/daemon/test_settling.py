@@ -13,6 +13,16 @@ from daemon.sources.memory import MemorySource
 from tests.unit.daemon.conftest import Rig, good
 
 
+class Careful(MemorySource):
+    """A source that notes how many drops the ledger takes for settled when it is told to keep what it has done."""
+
+    rig: Rig
+    settled: list[int]
+
+    def flush(self) -> None:
+        self.settled.append(sum(row.settled_at is not None for row in self.rig.ledger.drops()))
+
+
 class Stuck(MemorySource):
     """A source that cannot settle some names for as long as they are in `stuck`, and notes what it is asked."""
 
@@ -52,6 +62,14 @@ def test_an_object_is_kept_archived_or_deleted(
     (drop,) = rig.take_in(a=good(1))
     assert (len(list(rig.source.list())), len(rig.source.archived)) == (left, archived)
     assert rig.ledger.drop(drop.id).settled_at == rig.clock()
+
+
+def test_what_is_settled_is_on_the_disk_before_the_ledger_says_so(rig_of: Callable[..., Rig]) -> None:
+    source = Careful()
+    source.rig, source.settled = rig_of(source=source), []
+    source.rig.take_in(a=good(1), b=good(2))
+    assert source.settled[0] == 0
+    assert all(row.settled_at for row in source.rig.ledger.drops())
 
 
 def test_one_that_fails_does_not_hold_up_the_others(stuck: Rig, source: Stuck) -> None:

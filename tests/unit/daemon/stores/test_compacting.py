@@ -98,6 +98,26 @@ def test_what_a_killed_compaction_left_is_removed_by_the_next(tables: Tables) ->
     assert tables.drops() == ["a", "a", "b", "b"]
 
 
+def test_what_a_killed_compaction_left_can_be_cleared_away(tables: Tables) -> None:
+    tables.commit("a")
+    tables.commit("b")
+    staged = tables.batch("c").files[0]
+    (tables.root / SCRATCH).mkdir()
+    orphan = tables.root / "date=2026-03-01" / "part-compact-0.parquet"
+    orphan.write_bytes(b"PAR1")
+
+    with (tables.root / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        tables.store.clear(FEED)
+        assert orphan.exists()  # which is somebody's who is at work
+    tables.store.clear(FEED)
+
+    assert not orphan.exists()
+    assert not (tables.root / SCRATCH).exists()
+    assert (tables.root / staged.path).exists()
+    assert tables.drops() == ["a", "a", "b", "b"]
+
+
 def test_merging_changes_files_and_not_rows_for_those_who_follow_the_table(tables: Tables) -> None:
     tables.commit("a")
     tables.commit("b")

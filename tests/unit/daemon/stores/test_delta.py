@@ -193,6 +193,38 @@ def test_redoing_a_killed_revision_leaves_no_file_behind(tables: Tables) -> None
     assert tables.drops() == ["a2", "a2", "b", "b"]
 
 
+def test_what_a_killed_revision_has_rewritten_goes_when_its_batch_is_abandoned(tables: Tables) -> None:
+    tables.commit("a", "b")
+    before = set(tables.root.rglob("*.parquet"))
+    batch = tables.batch("a2", replaces=("a",))
+    table = tables.store._table(FEED)
+    assert table is not None
+    tables.store._change(table, batch, {})
+    assert len(set(tables.root.rglob("*.parquet")) - before) == 2
+
+    DeltaStore(str(tables.url), app="blobdrop").abandon(batch)
+
+    assert set(tables.root.rglob("*.parquet")) == before
+    assert tables.drops() == ["a", "a", "b", "b"]
+
+
+def test_what_a_killed_commit_has_left_in_the_log_is_cleared_away(tables: Tables) -> None:
+    log = tables.root / "_delta_log"
+    log.mkdir(parents=True)
+    left = [log / f"{0:020}.json#1", log / f"{1:020}.checkpoint.parquet#2"]
+    for path in left:
+        path.touch()
+    tables.store.clear(FEED)
+    assert list(log.iterdir()) == []
+
+    tables.commit("a")
+    left[0].touch()
+    tables.store.clear(FEED)
+
+    assert [path.name for path in log.iterdir()] == [f"{0:020}.json"]
+    assert tables.drops() == ["a", "a"]
+
+
 def test_a_failed_revision_removes_the_files_that_it_rewrote(tables: Tables) -> None:
     tables.commit("a", "b")
     batch = tables.batch("a2", replaces=("a",))
