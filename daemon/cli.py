@@ -49,6 +49,13 @@ quarantine = typer.Typer(
     epilog=_examples("blobdrop quarantine list --feed metrics", "blobdrop quarantine show 9f3c"),
 )
 app.add_typer(quarantine, name="quarantine")
+ledger = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Keep the ledger safe, or make it anew when it is lost.",
+    epilog=_examples("blobdrop ledger backup /backup/ledger.db --force", "blobdrop ledger rebuild"),
+)
+app.add_typer(ledger, name="ledger")
 
 Config = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="The TOML file of settings.", show_default=False)
@@ -233,6 +240,35 @@ def quarantine_show(
 ) -> None:
     """Show the report on a drop."""
     _do("aside.show", config=config, drop=drop, json=json)
+
+
+@ledger.command("backup", epilog=_examples("blobdrop ledger backup /backup/ledger-$(date +%F).db"))
+def ledger_backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.", show_default=False)],
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE where it exists.", show_default=False)] = False,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Copy the ledger to a file, also while the daemon runs.
+
+    The copy is checked. To restore it, stop the daemon, move the ledger with its -wal and -shm aside, and put it there.
+    """
+    _do("ledgers.backup", config=config, file=file, force=force, json=json)
+
+
+@ledger.command("rebuild", epilog=_examples("blobdrop ledger rebuild", "blobdrop ledger rebuild --force"))
+def ledger_rebuild(
+    force: Annotated[
+        bool, typer.Option("--force", help="Even where a healthy ledger is; it is kept aside.", show_default=False)
+    ] = False,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Make a lost ledger anew from tables, quarantine and archive.
+
+    Prints what was found, and what cannot be known. The daemon must not run meanwhile.
+    """
+    _do("ledgers.rebuild", config=config, force=force, json=json)
 
 
 def _do(command: str, **arguments: object) -> None:

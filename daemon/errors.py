@@ -17,6 +17,7 @@ __all__ = [
     "LedgerBusyError",
     "LedgerError",
     "LedgerMissingError",
+    "LedgerOldError",
     "NotFoundError",
     "SetupError",
     "SourceError",
@@ -72,3 +73,7 @@ class LedgerMissingError(LedgerError):
 
     Restore the ledger from a backup, or point `ledger.url` at the right one.
     """
+
+
+class LedgerOldError(LedgerError):
+    """The ledger is older than the tables, as a backup is: it would ingest again what they hold."""

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 
 from daemon.errors import NotFoundError
-from daemon.ledger import moves
+from daemon.ledger import history, moves
 from daemon.ledger.hold import Hold, Holder, held, holder
 from daemon.ledger.moves import AT_WORK
 from daemon.ledger.opening import file_of, open_existing, open_ledger
@@ -251,6 +251,18 @@ class Ledger(Queries):
             "settle_not_before": not_before,
         }
         self._move((drop_id,), UNSETTLED, Kind.SETTLE_FAILED, None, now, note=reason, **values)
+
+    # ---------------------------------------------------------------- WHAT IS KEPT
+
+    def unreport(self, drop_id: str) -> bool:
+        """Note that the drop's report is about to be removed; False where it must stay."""
+        with self._database.writing() as connection:
+            connection.execute(drops.update().where(drops.c.id == drop_id).values(report=""))
+        return True
+
+    def prune(self, before: float) -> int:
+        """Forget some events and ended batches from before then, and no drop; return how many, 0 when none is left."""
+        return history.prune(self._database, before)
 
     def _move(
         self, drop_ids: Iterable[str], where: moves.Where, kind: Kind, state: State | None, now: float, **values: Any

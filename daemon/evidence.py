@@ -1,0 +1,95 @@
+"""Gathers what is left of drops where the ledger is lost: from tables, quarantine, archive and the drop folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from daemon.errors import SourceError
+from daemon.feeds import Feeds
+from daemon.ledger import DropRow
+from daemon.quarantine import Quarantine
+from daemon.salvage import Evidence, Object
+from daemon.sources.folder import FolderSource
+from daemon.sources.names import is_marker
+from daemon.stores import Store
+from daemon.stores.contents import writers
+
+
+def gather(
+    *,
+    tables: Sequence[str],
+    store: Store,
+    quarantine: Quarantine,
+    source: FolderSource,
+    folder: Path,
+    feeds: Feeds,
+    rows: Sequence[DropRow] = (),
+) -> Evidence:
+    """Look everywhere. Every archived file is read, for its digest; nothing is changed.
+
+    Args:
+        tables: the names of all tables, also of feeds that are no more.
+        store: where they are.
+        quarantine: has reports.
+        source: has an archive, and drops that were not settled.
+        folder: the source's.
+        feeds: say whose a name is.
+        rows: what an old ledger still knows.
+
+    Raises:
+        WorkError: something is there and cannot be read.
+    """
+    return Evidence(
+        tables={name: store.drops(name) for name in tables},
+        entries=quarantine.list(),
+        objects=tuple(_objects(source, folder, feeds)),
+        rows=rows,
+    )
+
+
+def table_names(root: Path) -> tuple[str, ...]:
+    """Return the names of all tables in the store's folder."""
+    return tuple(sorted({log.parent.parent.name for log in root.glob("*/_delta_log/*.json")}))
+
+
+def identity_of(store: Store, tables: Iterable[str]) -> str:
+    """Return the identity of the ledger under which the tables were written last; empty where none has a batch.
+
+    Under the same identity the tables go on counting, and an old copy of the lost ledger is known for one.
+    """
+    newest = Counter(names[-1] for table in tables if (names := writers(Path(store.root(table)))))
+    return newest.most_common(1)[0][0] if newest else ""
+
+
+def newest_batches(store: Store, tables: Iterable[str]) -> Mapping[str, int]:
+    """Return the number of each table's newest batch under the store's own name."""
+    return {table: store.last_batch(table) for table in tables}
+
+
+def _objects(source: FolderSource, folder: Path, feeds: Feeds) -> Iterator[Object]:
+    for one in source.archived():
+        yield Object(
+            found=one.found, sha256=_digest(one.path), scope=_scope(feeds, one.found.name), at=one.at, archived=True
+        )
+    for found in source.list() if folder.exists() else ():
+        if not is_marker(found.name):
+            # Its digest is of no use: the drop is known by its version, or worked.
+            yield Object(found=found, sha256="", scope=_scope(feeds, found.name), at=found.modified, archived=False)
+
+
+def _scope(feeds: Feeds, name: str) -> tuple[str, str] | None:
+    match = feeds.match(name)
+    return (match[0].name, match[1]) if match else None
+
+
+def _digest(path: str) -> str:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - the name may be any bytes
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SourceError(
+            f"{path} cannot be read: {error.strerror or error}; let this user read the archive"
+        ) from error
