@@ -5,6 +5,8 @@ A docstring is the message when none is given.
 
 from __future__ import annotations
 
+import errno
+
 from validators.errors import BlobdropError, ContractError, DataError, FileProblem, SetupError
 
 __all__ = [
@@ -13,6 +15,7 @@ __all__ = [
     "ConfigError",
     "ContractError",
     "DataError",
+    "DiskError",
     "FileProblem",
     "LedgerBusyError",
     "LedgerError",
@@ -38,6 +41,15 @@ class NotFoundError(SetupError):
 
 class WorkError(BlobdropError):
     """The work cannot be done now, though data and set-up may be right: a disk, a lock, a table."""
+
+
+class DiskError(WorkError):
+    """A disk that every drop needs is full or read-only. No drop is at fault; it is tried again, as often as needed."""
+
+    @classmethod
+    def kind(cls, error: OSError) -> type[WorkError]:
+        """Return this class where the system's error is of that kind, else that of any other trouble."""
+        return cls if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) else WorkError
 
 
 class SourceError(WorkError):

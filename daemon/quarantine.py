@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from daemon import pages
-from daemon.errors import NotFoundError, WorkError
+from daemon.errors import DiskError, NotFoundError, WorkError
 from daemon.feeds import folder_name
 from daemon.reports import Report, encoded, parsed
 from validators.sentences import printable
@@ -346,5 +346,5 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = "Free some space; the drop is tried again." if error.errno == errno.ENOSPC else "Mend it and try again."
-        raise WorkError(f"The quarantine at {path} cannot be used: {error.strerror or error}. {full}") from error
+        advice = "Mend its disk, or free some space there; the drop is tried again."
+        raise DiskError.kind(error)(f"The quarantine at {path} cannot be used: {error.strerror}. {advice}") from error

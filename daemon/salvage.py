@@ -191,7 +191,7 @@ def _traces(evidence: Evidence) -> dict[str, _Trace]:
 
 def _linked(traces: Mapping[str, _Trace]) -> Iterable[_Trace]:
     """Leave out copies of objects whose drops are known: a copy has another inode, so another version and id."""
-    known = {(trace.found.uri, trace.sha256) for trace in traces.values() if not trace.is_bare}
+    known = {(one.found.uri, one.sha256) for one in traces.values() if not one.is_bare and one.object is None}
     for trace in traces.values():
         is_copy = trace.is_bare and trace.object is not None and trace.object.archived
         if not is_copy or (trace.found.uri, trace.sha256) not in known or trace.scope is None:
