@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from daemon.errors import SourceError
@@ -28,7 +29,7 @@ def gather(
     feeds: Feeds,
     rows: Sequence[DropRow] = (),
 ) -> Evidence:
-    """Look everywhere. Every archived file is read, for its digest; nothing is changed.
+    """Look everywhere. Every file that was ingested and is still there is read, for its digest; nothing is changed.
 
     Args:
         tables: the names of all tables, also of feeds that are no more.
@@ -42,12 +43,10 @@ def gather(
     Raises:
         WorkError: something is there and cannot be read.
     """
-    return Evidence(
-        tables={name: store.drops(name) for name in tables},
-        entries=quarantine.list(),
-        objects=tuple(_objects(source, folder, feeds)),
-        rows=rows,
-    )
+    held = {name: store.drops(name) for name in tables}
+    ids = {one.drop_id for several in held.values() for one in several}
+    objects = chain(_archived(source, feeds), _dropped(source, folder, feeds, ids))
+    return Evidence(tables=held, entries=quarantine.list(), objects=tuple(objects), rows=rows)
 
 
 def table_names(root: Path) -> tuple[str, ...]:
@@ -69,15 +68,19 @@ def newest_batches(store: Store, tables: Iterable[str]) -> Mapping[str, int]:
     return {table: store.last_batch(table) for table in tables}
 
 
-def _objects(source: FolderSource, folder: Path, feeds: Feeds) -> Iterator[Object]:
+def _archived(source: FolderSource, feeds: Feeds) -> Iterator[Object]:
     for one in source.archived():
-        yield Object(
-            found=one.found, sha256=_digest(one.path), scope=_scope(feeds, one.found.name), at=one.at, archived=True
-        )
+        scope = _scope(feeds, one.found.name)
+        yield Object(found=one.found, sha256=_digest(one.path), scope=scope, at=one.at, archived=True)
+
+
+def _dropped(source: FolderSource, folder: Path, feeds: Feeds, ids: Collection[str]) -> Iterator[Object]:
     for found in source.list() if folder.exists() else ():
         if not is_marker(found.name):
-            # Its digest is of no use: the drop is known by its version, or worked.
-            yield Object(found=found, sha256="", scope=_scope(feeds, found.name), at=found.modified, archived=False)
+            # Only what stays here after its drop's end is read: the others are worked, as they have not come to it.
+            sha256 = _digest(f"{folder}/{found.name}") if found.drop_id in ids else ""
+            scope = _scope(feeds, found.name)
+            yield Object(found=found, sha256=sha256, scope=scope, at=found.modified, archived=False)
 
 
 def _scope(feeds: Feeds, name: str) -> tuple[str, str] | None:
