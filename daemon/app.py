@@ -15,7 +15,7 @@ from types import FrameType
 import structlog
 
 from daemon.config import Configuration, Settings
-from daemon.errors import ConfigError, ContractError, LedgerMissingError, LedgerOldError
+from daemon.errors import ConfigError, ContractError, LedgerMissingError, LedgerOldError, WorkerError
 from daemon.feeds import Feeds
 from daemon.ingest import Ingest, Rules
 from daemon.intake import Intake
@@ -44,6 +44,7 @@ class Daemon:
     source: Source
     store: Store
     ledger: Ledger
+    tidying: Tidying
 
 
 def source_of(settings: Settings) -> Source:
@@ -143,6 +144,8 @@ def describe_feeds(feeds: Mapping[str, Feed], workers: Workers) -> dict[str, Con
             summaries[name] = workers.result(future)
         except ContractError as error:
             wrong.append(f"feed {name!r}: {error}")
+        except WorkerError as error:
+            wrong.append(f"feed {name!r}: contract {feeds[name].contract!r} was being loaded when {error}")
     if wrong:
         raise ContractError("\n".join(wrong))
     return summaries
@@ -173,6 +176,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
         source.prepare()
         contracts = {name: summary.digest for name, summary in describe_feeds(feeds, workers).items()}
         wired = _wired(settings, feeds, (source, store, ledger, hold, workers), contracts, environ, once=once)
+        stack.callback(wired.tidying.stop)
         found_again = wired.ingest.recover()
         if found_again:
             log.warning("drops.recovered", drops=found_again, note="the daemon stopped while they were worked")
@@ -216,6 +220,7 @@ def _wired(
         min_files=settings.store.compact_files,
         log=log,
     )
+    expiry = _expiry(settings, feeds, parts, once=once)
     loop = Loop(
         intake=intake,
         ingest=ingest,
@@ -223,10 +228,11 @@ def _wired(
         pace=Pace(poll_seconds=settings.source.poll_seconds, settle_seconds=settings.source.settle_seconds),
         log=log,
         beat=lambda status: _beat(systemd, status),
-        idle=_both(tidying.turn, _expiry(settings, feeds, parts, once=once).turn),
+        # What runs once ends when nothing is left, and would only break a compaction off.
+        idle=expiry.turn if once else _both(tidying.turn, expiry.turn),
     )
     wake.append(loop)
-    return Daemon(loop=loop, ingest=ingest, source=source, store=store, ledger=ledger)
+    return Daemon(loop=loop, ingest=ingest, source=source, store=store, ledger=ledger, tidying=tidying)
 
 
 def _expiry(

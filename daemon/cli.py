@@ -14,15 +14,13 @@ from typing import Annotated, Final, Literal
 import typer
 
 from daemon import __version__
-from daemon.errors import BlobdropError, SetupError
+from daemon.asking import Config, Customer, FeedName, Json, Limit
+from daemon.asking import examples as _examples
+from daemon.asking import perform as _do
+from daemon.quarantining import quarantine
+from daemon.safekeeping import ledger
 
-#: A block in which line breaks stay where they are, to Typer.
-_AS_IT_IS: Final = "\b\n"
 EXIT_CODES: Final = "Exit codes: 0 fine, 1 the data has problems, 2 usage or configuration, 3 could not do the work."
-
-
-def _examples(*lines: str) -> str:
-    return f"Examples:\n\n{_AS_IT_IS}" + "\n".join(f"  {line}" for line in lines)
 
 
 app = typer.Typer(
@@ -42,28 +40,9 @@ app = typer.Typer(
     )
     + f"\n\n{EXIT_CODES}",
 )
-quarantine = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Look at what was set aside, and why.",
-    epilog=_examples("blobdrop quarantine list --feed metrics", "blobdrop quarantine show 9f3c"),
-)
 app.add_typer(quarantine, name="quarantine")
-ledger = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Keep the ledger safe, or make it anew when it is lost.",
-    epilog=_examples("blobdrop ledger backup /backup/ledger.db --force", "blobdrop ledger rebuild"),
-)
 app.add_typer(ledger, name="ledger")
 
-Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="The TOML file of settings.", show_default=False)
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.", show_default=False)]
-FeedName = Annotated[str | None, typer.Option("--feed", metavar="FEED", help="Only this feed.")]
-Customer = Annotated[str | None, typer.Option("--customer", metavar="NAME", help="Only this customer.")]
-Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many, the newest.")]
 State = Literal["found", "working", "ingested", "partial", "rejected", "duplicate", "failed", "unmatched"]
 Format = Literal["auto", "text", "json"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -220,82 +199,6 @@ def compact(
     The daemon may go on meanwhile; it compacts by itself too.
     """
     _do("compacting.compact", config=config, feed=feed, json=json)
-
-
-@quarantine.command("list", epilog=_examples("blobdrop quarantine list", "blobdrop quarantine list --customer acme"))
-def quarantine_list(
-    feed: FeedName = None, customer: Customer = None, limit: Limit = 50, json: Json = False, config: Config = None
-) -> None:
-    """List what was set aside, the newest first."""
-    _do("aside.list_entries", config=config, feed=feed, customer=customer, limit=limit, json=json)
-
-
-@quarantine.command("show", epilog=_examples("blobdrop quarantine show 9f3c", "blobdrop quarantine show march.csv"))
-def quarantine_show(
-    drop: Annotated[
-        str, typer.Argument(metavar="DROP", help="Its id, the start of its id, or its name.", show_default=False)
-    ],
-    json: Json = False,
-    config: Config = None,
-) -> None:
-    """Show the report on a drop."""
-    _do("aside.show", config=config, drop=drop, json=json)
-
-
-@ledger.command("backup", epilog=_examples("blobdrop ledger backup /backup/ledger-$(date +%F).db"))
-def ledger_backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.", show_default=False)],
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE where it exists.", show_default=False)] = False,
-    json: Json = False,
-    config: Config = None,
-) -> None:
-    """Copy the ledger to a file, also while the daemon runs.
-
-    The copy is checked. To restore it, stop the daemon, move the ledger with its -wal and -shm aside, and put it there.
-    """
-    _do("ledgers.backup", config=config, file=file, force=force, json=json)
-
-
-@ledger.command("rebuild", epilog=_examples("blobdrop ledger rebuild", "blobdrop ledger rebuild --force"))
-def ledger_rebuild(
-    force: Annotated[
-        bool, typer.Option("--force", help="Even where a healthy ledger is; it is kept aside.", show_default=False)
-    ] = False,
-    json: Json = False,
-    config: Config = None,
-) -> None:
-    """Make a lost ledger anew from tables, quarantine and archive.
-
-    Prints what was found, and what cannot be known. The daemon must not run meanwhile.
-    """
-    _do("ledgers.rebuild", config=config, force=force, json=json)
-
-
-def _do(command: str, **arguments: object) -> None:
-    """Load a command, `module.function` of `daemon.commands`, run it, and exit with its code."""
-    module, _, function = command.partition(".")
-    try:
-        code = getattr(importlib.import_module(f"daemon.commands.{module}"), function)(**arguments)
-        sys.stdout.flush()
-    except BlobdropError as error:
-        _tell(str(error))
-        code = 2 if isinstance(error, SetupError) else 3
-    except BrokenPipeError:
-        # Whoever read our answer has had enough. What is still in the buffer must not fail at the exit once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
-    except OSError as error:
-        _tell(f"{error.filename or 'the system'}: {error.strerror or error}")
-        code = 3
-    except KeyboardInterrupt:
-        code = 130
-    raise typer.Exit(code)
-
-
-def _tell(message: str) -> None:
-    """Print an error: one message, its further lines indented, nothing in it that a terminal would obey."""
-    lines = ["".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in message.splitlines()]
-    sys.stderr.write("blobdrop: " + "\n  ".join(lines) + "\n")
 
 
 def main() -> None:

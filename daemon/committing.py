@@ -10,9 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from daemon.claims import Claims
+from daemon.entries import coming, promote
 from daemon.errors import StoreError, UndoneError
 from daemon.ledger import Ledger
-from daemon.model import Batch, Feed, OnDuplicate, OnRevision, Outcome, Prepared, State, Unit
+from daemon.model import Batch, Drop, Feed, OnDuplicate, OnRevision, Outcome, Prepared, State, Unit
 from daemon.quarantine import Quarantine
 from daemon.stores import Store
 
@@ -94,17 +95,34 @@ class Committing:
             self._ledger.finish(outcomes, self._clock())
         return outcomes
 
+    def commit_decided(self, feed: str, prepared: Sequence[Prepared], drops: Sequence[Drop]) -> None:
+        """Commit what decisions on drops of one feed have brought as one batch, and write it into the ledger.
+
+        Raises:
+            UndoneError: the table took nothing; the decisions wait still.
+            WorkError: it broke off in the middle; recovery brings it to its end.
+        """
+        outcomes = tuple(chain.from_iterable(each.outcomes for each in prepared))
+        files = tuple(chain.from_iterable(each.files for each in prepared))
+        schema = pa.unify_schemas([each.schema for each in prepared if each.schema is not None])
+        replaces: tuple[str, ...] = ()
+        if self._feeds[feed].revision is OnRevision.REPLACE:
+            replaces = tuple(chain.from_iterable(self._ledger.earlier(drops).values()))
+        self._quarantine.flush(coming(Path(outcome.report)) for outcome in outcomes)
+        self._transact(Batch(number=0, feed=feed, outcomes=outcomes, files=files, replaces=replaces), schema)
+
     def _transact(self, batch: Batch, schema: pa.Schema) -> None:
         now = self._clock()
         batch = self._ledger.intend(batch, now, at_least=self._store.last_batch(batch.feed))
         try:
             self._store.commit(batch, schema)
         except StoreError as error:
-            if self._store.last_batch(batch.feed) < batch.number:
+            if not self._store.holds(batch):
                 self._store.discard(batch.feed, batch.files)
                 self._ledger.forget(batch, now, str(error))
                 self._claims.release(outcome.drop_id for outcome in batch.outcomes)
                 raise UndoneError(str(error)) from error
+        promote_all(self._quarantine, batch)
         self._ledger.record(batch, self._clock())
 
     def _replaced(self, feed: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
@@ -113,6 +131,18 @@ class Committing:
             return ()
         arriving = [self._claims[o.drop_id] for o in outcomes if o.state in (State.INGESTED, State.PARTIAL)]
         return tuple(chain.from_iterable(self._ledger.earlier(arriving).values()))
+
+
+def promote_all(quarantine: Quarantine, batch: Batch) -> None:
+    """Put the entries in their places that the decisions of a committed batch have left; again does no harm.
+
+    Raises:
+        WorkError: the disk failed.
+    """
+    folders = [Path(outcome.report) for outcome in batch.outcomes if outcome.decision]
+    for folder in folders:
+        promote(folder)
+    quarantine.flush(folders)
 
 
 def _brings(outcome: Outcome) -> bool:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from daemon.durable import make_folder, sync
 from daemon.errors import StoreError
 from daemon.model import DataFile
 from daemon.statistics import plain, statistics
@@ -53,6 +54,18 @@ def encoding_of(table: pa.Table) -> Encoding:
     return Encoding(dictionary=tuple(name for name in names if _repeats(sample.column(name), limit)), special=special)
 
 
+def repeating_texts(table: pa.Table) -> tuple[str, ...]:
+    """Return the columns of text, null ones aside, whose values come again and again, by their first rows."""
+    sample = table.slice(0, SAMPLE_ROWS)
+    limit = max(1, sample.num_rows // REPEATS)
+    texts = (field.name for field in table.schema if pa.types.is_string(field.type))
+    return tuple(
+        name
+        for name in texts
+        if sample.column(name).null_count < sample.num_rows and _repeats(sample.column(name), limit)
+    )
+
+
 def _repeats(column: pa.ChunkedArray[Any], limit: int) -> bool:
     if pa.types.is_boolean(column.type):
         return False
@@ -78,7 +91,7 @@ class Part:
         self._schema = schema
         self._nan: set[str] = set()
         with writing(self._target):
-            self._target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._target.parent)
             self._sink = pa.OSFile(str(self._target), "wb")
             self._writer = pq.ParquetWriter(
                 self._sink,
@@ -98,7 +111,7 @@ class Part:
         """
         self._nan.update(name for name in table.column_names if _has_nan(table.column(name)))
         with writing(self._target):
-            self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+            self._writer.write_table(table, row_group_size=2 * ROW_GROUP_ROWS)
 
     def close(self) -> DataFile:
         """Finish the file, push it to the disk, and describe it.
@@ -146,15 +159,6 @@ def path_of(day: str, name: str) -> str:
 def day_of(path: str) -> str:
     """Return the ISO day that a data file's path names."""
     return path.partition("/")[0].removeprefix(f"{DATE}=")
-
-
-def sync(path: Path) -> None:
-    """Push a file, or the entries of a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

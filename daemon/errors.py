@@ -15,6 +15,7 @@ __all__ = [
     "ConfigError",
     "ContractError",
     "DataError",
+    "DecisionError",
     "DiskError",
     "FileProblem",
     "LedgerBusyError",
@@ -37,6 +38,10 @@ class ConfigError(SetupError):
 
 class NotFoundError(SetupError):
     """There is no such drop, feed or file. `blobdrop drops` and `blobdrop feeds` list what there is."""
+
+
+class DecisionError(SetupError):
+    """This cannot be decided of that drop, or not any more: the message says why, and what can be done instead."""
 
 
 class WorkError(BlobdropError):

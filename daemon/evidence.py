@@ -29,7 +29,7 @@ def gather(
     feeds: Feeds,
     rows: Sequence[DropRow] = (),
 ) -> Evidence:
-    """Look everywhere. Every file that was ingested and is still there is read, for its digest; nothing is changed.
+    """Look everywhere. Every file that was ingested and is still there is read, for its digest.
 
     Args:
         tables: the names of all tables, also of feeds that are no more.
@@ -44,8 +44,10 @@ def gather(
         WorkError: something is there and cannot be read.
     """
     held = {name: store.drops(name) for name in tables}
-    ids = {one.drop_id for several in held.values() for one in several}
-    objects = chain(_archived(source, feeds), _dropped(source, folder, feeds, ids))
+    rows_of = {one.drop_id: one.rows for several in held.values() for one in several}
+    # The batch of such an entry is in the table, and the daemon was killed before it put the entry in its place.
+    quarantine.promote_where(lambda report: rows_of.get(report.subject.drop_id) == report.rows.accepted)
+    objects = chain(_archived(source, feeds), _dropped(source, folder, feeds, rows_of))
     return Evidence(tables=held, entries=quarantine.list(), objects=tuple(objects), rows=rows)
 
 

@@ -18,8 +18,10 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
+from daemon import telling
 from daemon.claims import Claims
 from daemon.committing import Committing
+from daemon.deciding import Deciding
 from daemon.errors import BlobdropError, DiskError, StoreError, UndoneError
 from daemon.ledger import Hold, Ledger
 from daemon.model import (
@@ -91,6 +93,21 @@ class Ingest:
         self._committing = Committing(
             ledger=ledger, store=store, quarantine=self._quarantine, claims=self._claims, feeds=feeds, clock=clock
         )
+        self._deciding = Deciding(
+            ledger=ledger,
+            store=store,
+            quarantine=self._quarantine,
+            workers=workers,
+            committing=self._committing,
+            feeds=feeds,
+            attempts=rules.attempts,
+            retry_seconds=rules.retry_seconds,
+            name_unit=self._name_unit,
+            setup=self._setup,
+            wake=wake,
+            log=log,
+            clock=clock,
+        )
         self._settling = Settling(ledger, source, rules.after, log=log, clock=clock)
         self._waiting: deque[Unit] = deque()
         self._worked: dict[Future[Prepared], Unit] = {}
@@ -102,8 +119,8 @@ class Ingest:
 
     @property
     def busy(self) -> bool:
-        """Whether any drop is claimed and not yet recorded."""
-        return bool(self._claims)
+        """Whether any drop is claimed and not yet recorded, or any decision under way."""
+        return bool(self._claims) or self._deciding.busy
 
     @property
     def claimed(self) -> int:
@@ -129,6 +146,7 @@ class Ingest:
         self._workers.stop()
         for memory in (self._waiting, self._worked, self._prepared, self._since, self._claims):
             memory.clear()
+        self._deciding.clear()
         again = self._recover([self._hold.session])
         self._adrift = False
         self._log.warning("drops.recovered", drops=again, note="a step was broken off; they are worked again")
@@ -148,6 +166,11 @@ class Ingest:
 
     # ---------------------------------------------------------------- CLAIM
 
+    def decide(self) -> None:
+        """Take up what people have decided of drops in quarantine since the last look."""
+        with self._step():
+            self._deciding.look()
+
     def claim(self, drops: Sequence[Drop]) -> None:
         """Claim drops in the ledger and line them up as units."""
         with self._step():
@@ -165,6 +188,7 @@ class Ingest:
             future = self._workers.submit(unit, self._feeds[unit.feed], self._setup(unit.feed))
             self._worked[future] = self._waiting.popleft()
             future.add_done_callback(lambda _: self._wake())
+        self._deciding.pump()
 
     def _unit(self, feed: str, drops: Sequence[Drop], known: Collection[tuple[str, str]] = ()) -> Unit:
         if not known and len(drops) == 1:
@@ -174,12 +198,15 @@ class Ingest:
             known = {(customer, digest) for digest in digests}
         refuses = self._feeds[feed].revision is OnRevision.REJECT
         return Unit(
-            id=f"{self._hold.session}-{next(self._numbers)}",
+            id=self._name_unit(),
             feed=feed,
             drops=tuple(drops),
             known=frozenset(known),
             refused=frozenset(self._ledger.earlier(drops)) if refuses else frozenset(),
         )
+
+    def _name_unit(self) -> str:
+        return f"{self._hold.session}-{next(self._numbers)}"
 
     def _setup(self, feed: str) -> Setup:
         return Setup(
@@ -203,7 +230,8 @@ class Ingest:
                 if not self._lingers(feed):
                     self._since.pop(feed)
                     self._commit(feed, self._prepared.pop(feed))
-        return bool(done)
+            decided = self._deciding.collect()
+        return bool(done) or decided
 
     def _lingers(self, feed: str) -> bool:
         """Tell whether a feed's finished units should wait for others to share their commit."""
@@ -245,7 +273,7 @@ class Ingest:
         if drop.attempt < self._rules.attempts:
             wait = self._rules.retry_seconds * 2 ** (drop.attempt - 1)
             self._claims.give_back([drop.id], reason, wait_seconds=wait)
-            self._log.warning("drop.retried", **_of(drop), attempt=drop.attempt, seconds=wait, reason=reason)
+            self._log.warning("drop.retried", **telling.of(drop), attempt=drop.attempt, seconds=wait, reason=reason)
             return
         outcome = Outcome(drop_id=drop.id, state=State.FAILED, reason=reason, started_at=now, finished_at=now)
         self._ledger.finish([outcome], now)
@@ -255,20 +283,32 @@ class Ingest:
 
     def _commit(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> None:
         """Commit what units of one feed have staged; then settle. Those that bring what is known are worked again."""
-        fresh = []
+        fresh: list[Prepared] = []
+        again: list[tuple[list[Drop], Collection[tuple[str, str]]]] = []
         for (unit, each), known in zip(prepared, list(self._committing.stale(feed, prepared)), strict=True):
             if known:
                 self._committing.undo(unit, each)
                 drops = [self._claims[outcome.drop_id] for outcome in each.outcomes]
-                self._waiting.appendleft(self._unit(feed, drops, known))
+                # With what it was told before: else two duplicates that are found out in turn take turns for ever.
+                again.append((drops, unit.known.union(known)))
             else:
                 fresh.append(each)
-        if fresh:
-            outcomes = self._committing.commit(feed, fresh)
-            drops = [self._claims[outcome.drop_id] for outcome in outcomes]
-            for outcome in outcomes:
-                self._tell(outcome)
-            self._settling.settle(drops)
+        try:
+            if fresh:
+                self._bring(feed, fresh)
+        except UndoneError:
+            # What the others bring is not known after all: nobody has it.
+            again = [(drops, ()) for drops, _ in again]
+            raise
+        finally:
+            self._waiting.extendleft(self._unit(feed, drops, known) for drops, known in again)
+
+    def _bring(self, feed: str, prepared: Sequence[Prepared]) -> None:
+        outcomes = self._committing.commit(feed, prepared)
+        drops = [self._claims[outcome.drop_id] for outcome in outcomes]
+        for outcome in outcomes:
+            self._tell(outcome)
+        self._settling.settle(drops)
 
     def settle_late(self) -> None:
         """Settle objects whose drops have ended and that could not be settled then."""
@@ -290,6 +330,7 @@ class Ingest:
         self._claims.give_back_all("the daemon stopped")
         for unit, prepared in chain.from_iterable(self._prepared.values()):
             self._store.discard(unit.feed, prepared.files)
+        self._deciding.give_up()
         self._waiting.clear()
         self._worked.clear()
         self._prepared.clear()
@@ -299,23 +340,8 @@ class Ingest:
         self._claims.release([drop.id])
         self.tallied.ended(drop, outcome)
         level = self._log.info if outcome.state in (State.INGESTED, State.DUPLICATE) else self._log.warning
-        level(f"drop.{outcome.state}", **_of(drop), **_result(outcome))
+        level(f"drop.{outcome.state}", **telling.of(drop), **telling.result(outcome))
 
 
 def _ids(unit: Unit) -> list[str]:
     return [drop.id for drop in unit.drops]
-
-
-def _of(drop: Drop) -> dict[str, str]:
-    return {"drop": drop.id, "name": drop.found.name, "feed": drop.feed, "customer": drop.customer}
-
-
-def _result(outcome: Outcome) -> dict[str, object]:
-    fields: dict[str, object] = {"rows": outcome.rows.read, "accepted": outcome.rows.accepted}
-    if outcome.rows.rejected:
-        fields["rejected"] = outcome.rows.rejected
-    if outcome.reason:
-        fields["reason"] = outcome.reason
-    if outcome.report:
-        fields["report"] = outcome.report
-    return fields | {"seconds": round(outcome.finished_at - outcome.started_at, 3)}

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from daemon.entries import Entry
 from daemon.model import DataFile, Drop, Outcome
-from daemon.quarantine import Entry, Quarantine
+from daemon.origins import ORIGINS, labels
+from daemon.quarantine import Quarantine
 from daemon.rejects import RejectedWriter
 from daemon.reports import Report, Subject, judged_state, report
 from daemon.staging import Stage
@@ -31,6 +33,7 @@ def table_rows(
     customers: pa.Array,
     rows: pa.Array,
     now: float,
+    waived: pa.Array | None = None,
 ) -> tuple[pa.Table, pa.Array]:
     """Return the rows as the table stores them, and the day (date32) of each.
 
@@ -43,6 +46,7 @@ def table_rows(
         customers: the rows' customers (string).
         rows: the rows' record numbers (int64).
         now: unix seconds of ingestion.
+        waived: the waived rules that rows break (string, mostly null); None leaves the column out.
     """
     contract = match.contract
     if days is None:
@@ -54,6 +58,8 @@ def table_rows(
     stored["_drop"] = drops
     stored["_row"] = rows
     stored["_ingested_at"] = pa.repeat(ingested, typed.num_rows)
+    if waived is not None:
+        stored["_waived"] = waived
     return pa.table(stored), days
 
 
@@ -100,7 +106,15 @@ class Landing:
     """The sink of one drop: stages what is good, keeps the rest in a quarantine entry that it opens when needed."""
 
     def __init__(
-        self, drop: Drop, *, stages: Stages, quarantine: Quarantine, now: float, zone_day: int, declared: str = "utf-8"
+        self,
+        drop: Drop,
+        *,
+        stages: Stages,
+        quarantine: Quarantine,
+        now: float,
+        zone_day: int,
+        declared: str = "utf-8",
+        pending: bool = False,
     ) -> None:
         """Open nothing yet.
 
@@ -111,6 +125,7 @@ class Landing:
             now: unix seconds of ingestion.
             zone_day: the day of ingestion in days since 1970.
             declared: the encoding that the feed's text files are said to have.
+            pending: the entry is to wait beside the one that the drop has already.
         """
         self._drop = drop
         self._stages = stages
@@ -122,6 +137,7 @@ class Landing:
         self._writer: RejectedWriter | None = None
         self._reader: Reader | None = None
         self._declared = declared
+        self._pending = pending
 
     def reading(self, reader: Reader) -> None:
         """Name the reader whose batches come next."""
@@ -137,7 +153,8 @@ class Landing:
         """Keep the batch's rejected rows and malformed records; its good rows are somebody else's."""
         positions = np.flatnonzero(judged.rejected)
         if len(positions) or part.chunk.malformed:
-            self._rejects().batch(part.chunk, positions, problems)
+            whole = labels(judged.forced, positions)
+            self._rejects().batch(part.chunk, positions, problems, whole=whole)
 
     def restart(self) -> None:
         """Forget every batch so far."""
@@ -160,6 +177,9 @@ class Landing:
         self._close_writer()
         state = judged_state(verdict)
         folder = ""
+        if verdict.rejected_because:
+            # Its original is kept, and is what would be judged again.
+            self._opened().rejected_path.with_name(ORIGINS).unlink(missing_ok=True)
         # Rows without problems need no report; a file without rows does, for somebody expected some.
         if not verdict.ok or not verdict.rows.read:
             made = report(subject_of(self._drop, sha256), verdict, state, started_at=started, finished_at=now)
@@ -177,6 +197,15 @@ class Landing:
             finished_at=now,
         )
 
+    def publish(self, made: Report) -> None:
+        """Finish rejected.csv, and publish the entry with a report that somebody else has made.
+
+        Raises:
+            WorkError: the disk is full or cannot be written.
+        """
+        self._close_writer()
+        self._publish(made)
+
     def discard(self) -> None:
         """Leave nothing behind: the drop is not to be believed."""
         self._forget_stage()
@@ -192,25 +221,21 @@ class Landing:
         return str(entry.publish())
 
     def _accept(self, judged: Judged, rows: Numbers, match: Match) -> None:
-        typed, days = judged.typed, judged.days
-        if judged.rejected.any():  # else a copy of every column for nothing
-            keep = pa.array(~judged.rejected)
-            typed, rows = typed.filter(keep), rows[~judged.rejected]
-            days = None if days is None else days.filter(keep)
-        count = typed.num_rows
+        count = judged.typed.num_rows
         table, days = table_rows(
             match,
-            typed,
-            days,
+            judged.typed,
+            judged.days,
             zone_day=self._zone_day,
             drops=_alike(self._drop.id, count),
             customers=_alike(self._drop.customer, count),
             rows=pa.array(rows),
             now=self._now,
+            waived=judged.waived,
         )
         if self._stage is None:
             self._stage = self._stages.new()
-        self._stage.add(table, days)
+        self._stage.add(table, days, ~judged.rejected if judged.rejected.any() else None)
 
     def _forget_stage(self) -> None:
         if self._stage is not None:
@@ -219,7 +244,8 @@ class Landing:
 
     def _opened(self) -> Entry:
         if self._entry is None:
-            self._entry = self._quarantine.open(self._drop.customer, self._drop.feed, self._drop.id)
+            drop = self._drop
+            self._entry = self._quarantine.open(drop.customer, drop.feed, drop.id, pending=self._pending)
         return self._entry
 
     def _rejects(self) -> RejectedWriter:

@@ -20,6 +20,8 @@ PATIENCE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 60.0
 #: A daemon that is never idle tidies up all the same, so often: its workers do that beside the rest.
 TIDY_SECONDS = 60.0
+#: Enough for any poll interval to reach the longest pause, and far from what a float can hold.
+MOST_DOUBLINGS = 32
 #: A look at the workers now and then, should a wake-up be lost.
 BUSY_SECONDS = 0.25
 
@@ -51,8 +53,11 @@ class Loop:
         self._intake, self._ingest, self._ledger = intake, ingest, ledger
         self._pace, self._log, self._beat, self._idle, self._clock = pace, log, beat, idle, clock
         self._woken = threading.Event()
+        self._arrived = threading.Event()
         self._stopping = threading.Event()
         self._failures = 0
+        #: How many drops had ended when a turn failed last.
+        self._ended = 0
         self._next_listing = 0.0
         self._next_tidying = clock() + TIDY_SECONDS
         self._pending = 0
@@ -68,7 +73,7 @@ class Loop:
 
     def arrived(self) -> None:
         """List the source in the next turn, which begins now. From any thread."""
-        self._next_listing = 0.0
+        self._arrived.set()
         self._woken.set()
 
     def run(self) -> None:
@@ -103,14 +108,20 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - the daemon lives on: one of the two places where anything is caught
             self._log.exception("turn.broken")
             return self._failed(error)
-        if self._failures:
+        if self._failures and self._is_mended():
             self._log.info("turn.mended", after_failures=self._failures)
             self._failures = 0
         return pause
 
+    def _is_mended(self) -> bool:
+        """Tell whether something has ended well: that work was begun anew says nothing of what failed at its end."""
+        return not self._ingest.busy or self._ingest.tallied.done > self._ended
+
     def _failed(self, error: Exception) -> float:
-        pause = min(LONGEST_PAUSE_SECONDS, self._pace.poll_seconds * 2.0**self._failures)
+        doubled = self._pace.poll_seconds * 2.0 ** min(self._failures, MOST_DOUBLINGS)
+        pause = min(LONGEST_PAUSE_SECONDS, doubled)
         self._failures += 1
+        self._ended = self._ingest.tallied.done
         self._log.error("turn.failed", reason=str(error), again_in_seconds=pause)
         return pause
 
@@ -119,8 +130,11 @@ class Loop:
         self._woken.clear()
         took = self._ingest.collect()
         now = self._clock()
-        if now >= self._next_listing or (took and not self._ingest.busy):
+        if now >= self._next_listing or self._arrived.is_set() or (took and not self._ingest.busy):
+            # Cleared before the listing: what arrives in its middle may lie in a folder that it has passed.
+            self._arrived.clear()
             self._ingest.settle_late()
+            self._ingest.decide()
             self._admit(self._intake.look(), now)
         self._ingest.pump()
         if not self._ingest.busy or now >= self._next_tidying:

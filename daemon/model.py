@@ -176,6 +176,8 @@ class Outcome:
     #: Unix seconds.
     started_at: float = 0.0
     finished_at: float = 0.0
+    #: The decision that it comes of; 0 for the drop's own work.
+    decision: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +242,11 @@ class Batch:
     files: tuple[DataFile, ...] = ()
     #: Ids of earlier drops whose rows this batch replaces.
     replaces: tuple[str, ...] = ()
+
+    @property
+    def decided(self) -> bool:
+        """Whether it brings what people have decided on, and not drops' own work; never both."""
+        return any(outcome.decision for outcome in self.outcomes)
 
 
 def numbered(batch: Batch, number: int) -> Batch:

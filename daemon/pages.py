@@ -108,6 +108,8 @@ class Page:
     has_rows: bool
     #: (`read`, `accepted` or `rejected`; the number; its label)
     figures: tuple[tuple[str, str, str], ...]
+    #: Whether some rows are in the table, which the same name would replace.
+    some_accepted: bool
     #: Per cent of the rows that are in the table, rounded so that a few bad rows still show.
     accepted_share: float
     blocks: tuple[Block, ...]
@@ -149,6 +151,7 @@ def page(report: Report, beside: Beside) -> Page:
         because=_sentence_case(report.rejected_because),
         has_rows=report.rows.read > 0,
         figures=_figures(report),
+        some_accepted=report.rows.accepted > 0,
         accepted_share=_share(report),
         blocks=blocks,
         overview=len(blocks) >= RULES_FOR_OVERVIEW,

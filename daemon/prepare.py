@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -20,7 +21,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from daemon.errors import ChangedError, FileProblem, SourceError
+from daemon.errors import ChangedError, FileProblem, SourceError, WorkError
 from daemon.landing import Landing, Stages, table_rows
 from daemon.model import ContractSummary, Drop, Feed, OnDuplicate, Outcome, Prepared, Setup, State, Unit
 from daemon.quarantine import Quarantine
@@ -130,7 +131,9 @@ class _Work:
         self._policy = policy_of(feed)
         self._quarantine = Quarantine(Path(setup.quarantine))
         self._zone_day = day_of(setup.now, feed.timezone)
+        #: Which drop has brought bytes, and whose bytes a drop has brought; "" for a drop before this unit.
         self._digests = dict.fromkeys(unit.known, "")
+        self._owners: dict[str, str] = {}
         self._stages = Stages(Path(setup.table), unit.id)
         self._outcomes: list[Outcome] = []
         self._changed: list[str] = []
@@ -142,6 +145,7 @@ class _Work:
             self._judge_together(small)
             self._land_together(small)
         files, schema = self._stages.finish()
+        self._refuse_difference(sum(file.rows for file in files))
         return Prepared(
             unit=self._unit.id,
             outcomes=tuple(self._outcomes),
@@ -149,6 +153,12 @@ class _Work:
             schema=schema,
             changed=tuple(self._changed),
         )
+
+    def _refuse_difference(self, staged: int) -> None:
+        """Hold what is staged against what the outcomes say: no row may be lost or doubled quietly."""
+        accepted = sum(outcome.rows.accepted for outcome in self._outcomes)
+        if staged != accepted:
+            raise WorkError(f"{staged:,} rows are staged where {accepted:,} were accepted: this is a fault of blobdrop")
 
     def abort(self) -> None:
         """Leave no staged file behind."""
@@ -161,23 +171,44 @@ class _Work:
             with self._setup.source.fetch(drop.found) as path:
                 read = self._read(drop, path)
         except ChangedError:
-            self._changed.append(drop.id)
-            if isinstance(read, _Large):
-                read.landing.discard()
+            self._changed += self._disbelieve(drop, read)
             return None
         except SourceError as error:
-            self._outcomes.append(_failed(drop, str(error)))
+            self._disbelieve(drop, read)
+            failed = Outcome(drop_id=drop.id, state=State.FAILED, reason=str(error), finished_at=time.time())
+            self._outcomes.append(failed)
             return None
         if isinstance(read, _Large):
             self._conclude(read.landing, read)
             return None
         return read
 
+    def _disbelieve(self, drop: Drop, read: _Small | _Large | None) -> set[str]:
+        """Take back what was read of a drop; return it and those that were duplicates of it, which have no outcome."""
+        if isinstance(read, _Large):
+            read.landing.discard()
+        lost = {drop.id, *(each for each, owner in self._owners.items() if owner == drop.id)}
+        self._outcomes = [each for each in self._outcomes if each.drop_id not in lost]
+        self._digests = {brought: owner for brought, owner in self._digests.items() if owner != drop.id}
+        return lost
+
     def _read(self, drop: Drop, path: Path) -> _Small | _Large | None:
-        started, sha256 = time.time(), digest(path)
+        started = time.time()
+        if drop.found.size > SMALL_BYTES and len(self._unit.drops) == 1 and not self._unit.known:
+            return self._read_unknown(drop, path, started)
+        sha256 = digest(path)
         if self._is_known(drop, sha256):
             self._outcomes.append(_duplicate(drop, sha256, started))
             return None
+        return self._judge(drop, path, sha256, started)
+
+    def _read_unknown(self, drop: Drop, path: Path, started: float) -> _Small | _Large:
+        """Take the digest of a large drop while it is judged: nothing is known that it might be a duplicate of."""
+        with ThreadPoolExecutor(1, thread_name_prefix="digest") as thread:
+            sha256 = thread.submit(digest, path)
+            return replace(self._judge(drop, path, "", started), sha256=sha256.result())
+
+    def _judge(self, drop: Drop, path: Path, sha256: str, started: float) -> _Small | _Large:
         try:
             self._refuse_revision(drop)
             reader = open_file(path, name=drop.found.name, dialect=self._feed.dialect, limits=self._setup.limits)
@@ -209,7 +240,8 @@ class _Work:
     def _is_known(self, drop: Drop, sha256: str) -> bool:
         if self._feed.duplicates is OnDuplicate.INGEST:
             return False
-        return self._digests.setdefault((drop.customer, sha256), drop.id) != drop.id
+        self._owners[drop.id] = self._digests.setdefault((drop.customer, sha256), drop.id)
+        return self._owners[drop.id] != drop.id
 
     def _stream(self, drop: Drop, reader: Reader, path: Path, known: tuple[str, float]) -> _Large:
         """Judge a large drop by itself, batch by batch, into a stage of its own."""
@@ -279,8 +311,7 @@ class _Work:
             with self._setup.source.fetch(read.drop.found) as path:
                 read.landing.keep_original(path)
         except ChangedError:
-            self._changed.append(read.drop.id)
-            read.landing.discard()
+            self._changed += self._disbelieve(read.drop, read)
             return False
         return True
 
@@ -331,10 +362,6 @@ def _decide(held: _Small) -> tuple[FileJudging, list[tuple[Part, Judged, pa.Arra
 
 def _duplicate(drop: Drop, sha256: str, started: float) -> Outcome:
     return Outcome(drop_id=drop.id, state=State.DUPLICATE, sha256=sha256, started_at=started, finished_at=time.time())
-
-
-def _failed(drop: Drop, reason: str) -> Outcome:
-    return Outcome(drop_id=drop.id, state=State.FAILED, reason=reason, finished_at=time.time())
 
 
 def day_of(seconds: float, zone: str) -> int:

@@ -11,36 +11,28 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import errno
 import json
 import os
 import re
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from daemon import pages
-from daemon.errors import DiskError, NotFoundError, WorkError
+from daemon.durable import sync
+from daemon.entries import REPORT, Entry, coming, delete, disk, promote, replaced, temporary
+from daemon.errors import NotFoundError, WorkError
 from daemon.feeds import folder_name
-from daemon.reports import Report, encoded, parsed
+from daemon.reports import Report, parsed
 from validators.sentences import printable
-
-REJECTED, REPORT, PAGE = "rejected.csv", "report.json", "report.html"
 
 #: Folders are synced one by one up to so many; beyond it one sync of everything is quicker. (An fsync of a small file
 #: takes 1 to 5 ms on an SSD, and an entry has three and a folder.)
 SYNC_ONE_BY_ONE = 16
-#: Bytes of the original's name in an entry; names may have 255 at most.
-NAME_BYTES = 200
 #: Ids that an error suggests.
 SUGGESTIONS = 3
 
 _TEMPORARY = re.compile(r"\.(?P<drop>.+)\.(?:tmp|old)")
-#: Separators of other systems, what their shells expand, and what a terminal must not be sent.
-_UNSAFE = re.compile(r'[\\/:*?"<>|]')
+_COMING = re.compile(r"\..+\.next")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +53,16 @@ class Quarantine:
         """Look at nothing yet."""
         self._root = root
 
-    def open(self, customer: str, feed: str, drop_id: str) -> Entry:
+    def open(self, customer: str, feed: str, drop_id: str, *, pending: bool = False) -> Entry:
         """Start the drop's entry anew; nothing shows until it is published.
+
+        With `pending` it is published as one that waits beside the drop's entry until `entries.promote` puts it there.
 
         Raises:
             WorkError: the folder cannot be made.
         """
-        return Entry(self.folder(customer, feed, drop_id))
+        folder = self.folder(customer, feed, drop_id)
+        return Entry(coming(folder) if pending else folder)
 
     def folder(self, customer: str, feed: str, drop_id: str) -> Path:
         """Return where the drop's entry is, or would be."""
@@ -80,9 +75,9 @@ class Quarantine:
             WorkError: it cannot be deleted.
         """
         folder = self.folder(customer, feed, drop_id)
-        with _disk(folder):
-            for path in (folder, _temporary(folder), _replaced(folder)):
-                _delete(path)
+        with disk(folder):
+            for path in (folder, temporary(folder), replaced(folder), coming(folder)):
+                delete(path)
 
     def list(
         self, *, customer: str | None = None, feed: str | None = None, limit: int | None = None
@@ -97,7 +92,7 @@ class Quarantine:
         Raises:
             WorkError: the quarantine cannot be looked into.
         """
-        with _disk(self._root):
+        with disk(self._root):
             found = sorted(self._folders(customer, feed), key=_published, reverse=True)
         listed = [_listed(Path(entry.path)) for entry in found[:limit]]
         return tuple(sorted(listed, key=lambda one: one.report.finished_at if one.report else 0.0, reverse=True))
@@ -109,7 +104,7 @@ class Quarantine:
             NotFoundError: there is none, or more than one; the message names those that were probably meant.
             WorkError: the quarantine cannot be looked into.
         """
-        with _disk(self._root):
+        with disk(self._root):
             folders = {entry.name: Path(entry.path) for entry in self._folders(None, None)}
         wanted = folder_name(drop.strip())
         fitting = [wanted] if wanted in folders else sorted(name for name in folders if name.startswith(wanted))
@@ -123,10 +118,32 @@ class Quarantine:
         Raises:
             WorkError: something cannot be cleared away.
         """
-        with _disk(self._root):
+        with disk(self._root):
             for feed in self._feeds(None, None):
                 for entry in list(_scanned(feed)):
                     _sweep(Path(entry.path))
+
+    def sweep_pending(self) -> None:
+        """Delete the entries that wait for a batch which was not committed. Only while no batch is open.
+
+        Raises:
+            WorkError: one cannot be deleted.
+        """
+        with disk(self._root):
+            for feed in self._feeds(None, None):
+                for entry in [one for one in _scanned(feed) if _COMING.fullmatch(one.name)]:
+                    delete(Path(entry.path))
+
+    def promote_where(self, is_committed: Callable[[Report], bool]) -> None:
+        """Put the entries that wait for a batch in their places, where that was committed. Only while no batch is open.
+
+        Raises:
+            WorkError: one cannot be read or renamed.
+        """
+        for feed in self._feeds(None, None):
+            for entry in [Path(one.path) for one in _scanned(feed) if _COMING.fullmatch(one.name)]:
+                if is_committed(read_report(entry)):
+                    promote(entry.with_name(entry.name.removeprefix(".").removesuffix(".next")))
 
     def flush(self, folders: Iterable[Path]) -> None:
         """Bring published entries to the disk, so that they survive a power cut.
@@ -141,7 +158,7 @@ class Quarantine:
             os.sync()
             return
         for folder in several:
-            with _disk(folder):
+            with disk(folder):
                 _sync_entry(folder)
 
     def _folders(self, customer: str | None, feed: str | None) -> Iterator[os.DirEntry[str]]:
@@ -153,95 +170,6 @@ class Quarantine:
             if customer is None or owner.name == folder_name(customer):
                 wanted = None if feed is None else folder_name(feed)
                 yield from (one.path for one in _scanned(owner.path) if wanted in (None, one.name))
-
-
-class Entry:
-    """One drop's entry while it is written. Ends by `publish` or `discard`; a `with` discards what is not published."""
-
-    def __init__(self, folder: Path) -> None:
-        """Start in an empty temporary folder beside `folder`.
-
-        Raises:
-            WorkError: the folder cannot be made.
-        """
-        self._folder = folder
-        self._temporary = _temporary(folder)
-        self._original = ""
-        with _disk(self._temporary):
-            _delete(self._temporary)
-            self._temporary.mkdir(parents=True)
-
-    @property
-    def rejected_path(self) -> Path:
-        """Where to write rejected.csv, for as long as the entry is not published."""
-        return self._temporary / REJECTED
-
-    def keep_original(self, path: Path, name: str) -> Path:
-        """Copy the file as it came into the entry, under its own name made safe; return where it is.
-
-        A copy, never a link: whoever changes the dropped file must not change what was kept of it.
-
-        Args:
-            path: a local file with the bytes.
-            name: the dropped object's path below the source's root.
-
-        Raises:
-            WorkError: it cannot be read, or the disk is full.
-        """
-        self._original = safe_name(name)
-        with _disk(self._temporary):
-            return Path(shutil.copyfile(path, self._temporary / self._original))
-
-    def write_report(self, report: Report) -> None:
-        """Write report.json and report.html. Call it last: the page speaks of the files that are there.
-
-        Raises:
-            WorkError: the disk is full or cannot be written.
-        """
-        beside = pages.Beside(rejected=self.rejected_path.exists(), original=self._original)
-        with _disk(self._temporary):
-            (self._temporary / REPORT).write_bytes(encoded(report))
-            (self._temporary / PAGE).write_bytes(pages.html(report, beside))
-
-    def publish(self) -> Path:
-        """Put the entry in its place, instead of an older one of the same drop; return its folder.
-
-        Raises:
-            WorkError: it cannot be renamed.
-        """
-        with _disk(self._folder):
-            try:
-                self._temporary.rename(self._folder)
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                    raise
-                self._replace()
-        return self._folder
-
-    def discard(self) -> None:
-        """Delete what was written so far.
-
-        Raises:
-            WorkError: it cannot be deleted.
-        """
-        with _disk(self._temporary):
-            _delete(self._temporary)
-
-    def __enter__(self) -> Self:
-        """Return the entry itself."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        """Discard the entry unless it was published."""
-        self.discard()
-
-    def _replace(self) -> None:
-        """Swap in two renames. A crash between them leaves the older one aside, which `sweep` puts back."""
-        old = _replaced(self._folder)
-        _delete(old)
-        self._folder.rename(old)
-        self._temporary.rename(self._folder)
-        _delete(old)
 
 
 def read_report(folder: Path) -> Report:
@@ -262,20 +190,6 @@ def read_report(folder: Path) -> Report:
         raise WorkError(
             f"{path} is damaged ({type(error).__name__}: {error}). `blobdrop retry {folder.name}` makes it anew."
         ) from error
-
-
-def safe_name(name: str) -> str:
-    """Return the last part of a dropped object's path as a file name that every system and terminal bears.
-
-    At most 200 bytes with its suffix kept, no control characters or separators, and never a name of our own files.
-    """
-    last = "".join(c if c.isprintable() else "_" for c in _UNSAFE.sub("_", name.rsplit("/", 1)[-1]))
-    last = last.lstrip(". ") or "original"
-    if last in (REJECTED, REPORT, PAGE):
-        last = f"original-{last}"
-    suffix = last[last.rfind(".") :] if "." in last[-10:] else ""
-    room = NAME_BYTES - len(suffix.encode())
-    return last if len(last.encode()) <= NAME_BYTES else last.encode()[:room].decode("utf-8", "ignore") + suffix
 
 
 def _not_found(drop: str, fitting: list[str], known: list[str]) -> str:
@@ -307,14 +221,6 @@ def _scanned(path: Path | str) -> Iterator[os.DirEntry[str]]:
         yield from (entry for entry in entries if entry.is_dir(follow_symlinks=False))
 
 
-def _temporary(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.tmp")
-
-
-def _replaced(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.old")
-
-
 def _sweep(path: Path) -> None:
     left = _TEMPORARY.fullmatch(path.name)
     if left is None:
@@ -323,28 +229,10 @@ def _sweep(path: Path) -> None:
     if path.suffix == ".old" and not place.exists():
         path.rename(place)
     else:
-        _delete(path)
-
-
-def _delete(folder: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(folder)
+        delete(path)
 
 
 def _sync_entry(folder: Path) -> None:
     """Bring an entry's files, its folder and the names that lead to it to the disk."""
     for path in (*folder.iterdir(), folder, *list(folder.parents)[:3]):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        advice = "Mend its disk, or free some space there; the drop is tried again."
-        raise DiskError.kind(error)(f"The quarantine at {path} cannot be used: {error.strerror}. {advice}") from error
+        sync(path)

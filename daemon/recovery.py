@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from structlog.typing import FilteringBoundLogger
 
+from daemon.committing import promote_all
 from daemon.ledger import Ledger
 from daemon.quarantine import Quarantine
 from daemon.stores import Store
@@ -37,13 +38,17 @@ def recover(
     """
     quarantine.sweep()
     for batch in ledger.open_batches():
-        if store.last_batch(batch.feed) >= batch.number:
+        if store.holds(batch):
+            promote_all(quarantine, batch)
             ledger.record(batch, now)
             log.info("batch.recovered", feed=batch.feed, batch=batch.number, drops=len(batch.outcomes))
         else:
             store.discard(batch.feed, batch.files)
             ledger.forget(batch, now, "the daemon stopped before its commit")
-    if sessions:
-        for feed in feeds:
+    # Only now: those of a batch that the table holds are in their places.
+    quarantine.sweep_pending()
+    for feed in feeds:
+        store.clear(feed)
+        if sessions:
             store.sweep(feed, sessions)
     return ledger.recover(now)

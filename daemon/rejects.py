@@ -1,6 +1,7 @@
 """Writes rejected.csv: the rejected records as they came, with `_line` and `_problems` at their ends.
 
-Batch by batch, in the order of the records, in memory that does not grow with the file. Judges nothing.
+Batch by batch, in the order of the records, in memory that does not grow with the file. Beside it goes a file that
+says where each of them came from (`origins`). Judges nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from daemon.errors import DiskError
+from daemon.origins import ORIGINS, OriginsWriter
 from daemon.quoting import quoting
 from validators.model import Chunk, Dialect, Malformed, Numbers
 from validators.sentences import malformed_sentence
@@ -68,22 +70,26 @@ class RejectedWriter:
         self._quoting = quoting(dialect)
         self._encodings = (dialect.encoding, declared)
         self._spool = _Spool(path.with_name(f".{path.name}.spool")) if names is None else None
+        self._origins = OriginsWriter(path.with_name(ORIGINS), dialect, named_by_record=names is None)
         self._file: BinaryIO | None = None
         self.rows = 0
 
-    def batch(self, chunk: Chunk, positions: Numbers, problems: pa.Array) -> None:
+    def batch(self, chunk: Chunk, positions: Numbers, problems: pa.Array, *, whole: pa.Array | None = None) -> None:
         """Write a batch's rejected records, the malformed ones among them, in the order of the file.
 
         Args:
             chunk: the batch as its reader gave it.
             positions: which rows of `chunk.table` are rejected, ascending.
             problems: in words, for each of these (`pa.string()`).
+            whole: for each of these the rules over the whole file that it breaks (`origins.labels`); None for none.
 
         Raises:
             WorkError: the disk is full or cannot be written.
         """
         self.rows += len(positions) + len(chunk.malformed)
+        whole = pa.nulls(len(positions), pa.string()) if whole is None else whole
         with _disk(self._path):
+            self._origins.add(chunk, positions, whole)
             if self._spool is not None:
                 self._spool.keep(chunk, positions, problems)
             elif len(positions) or chunk.malformed:
@@ -102,6 +108,7 @@ class RejectedWriter:
             if self._file is not None:
                 self._file.close()
                 self._file = None
+            self._origins.close(self._path)
 
     def __enter__(self) -> Self:
         """Return the writer itself."""
@@ -112,6 +119,7 @@ class RejectedWriter:
         if kind is None:
             self.close()
             return
+        self._origins.abandon()
         if self._spool is not None:
             self._spool.remove()
         if self._file is not None:

@@ -194,9 +194,10 @@ _UNJUDGED = {
 
 def _partial(rows: Rows, *, checked_only: bool) -> str:
     was = "would be" if checked_only else ("was" if rows.rejected == 1 else "were")
-    aside = f"{rows.rejected:,} of {counted(rows.read)} {was} set aside"
     if not rows.accepted:
-        return f"{aside}; nothing was left for the table."
+        left = "nothing is left" if checked_only else "nothing was left"
+        return f"{_all_of_them(rows.rejected)} {was} set aside; {left} for the table."
+    aside = f"{rows.rejected:,} of {counted(rows.read)} {was} set aside"
     one = rows.accepted == 1
     others = "the other one" if one else f"the other {rows.accepted:,}"
     if checked_only:
@@ -207,10 +208,13 @@ def _partial(rows: Rows, *, checked_only: bool) -> str:
 def _ingested(accepted: int, *, checked_only: bool) -> str:
     if not accepted:
         return "The file has no rows, so nothing was added to the table."
-    all_of_them = {1: "The one row", 2: "Both rows"}.get(accepted, f"All {accepted:,} rows")
     if checked_only:
-        return f"{all_of_them} would go into the table."
-    return f"{all_of_them} {'is' if accepted == 1 else 'are'} in the table."
+        return f"{_all_of_them(accepted)} would go into the table."
+    return f"{_all_of_them(accepted)} {'is' if accepted == 1 else 'are'} in the table."
+
+
+def _all_of_them(rows: int) -> str:
+    return {1: "The one row", 2: "Both rows"}.get(rows, f"All {rows:,} rows")
 
 
 def _drop(subject: Subject) -> dict[str, Any]:

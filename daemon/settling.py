@@ -48,4 +48,5 @@ class Settling:
                 now = self._clock()
                 self._ledger.settle_failed(drop.id, str(error), now, not_before=now + RETRY_SECONDS)
                 self._log.warning("drop.unsettled", drop=drop.id, name=drop.found.name, reason=str(error))
+        self._source.flush()
         self._ledger.settled(done, self._clock())

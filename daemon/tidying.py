@@ -54,6 +54,18 @@ class Tidying:
                 self._running = (feed, future)
                 return
 
+    def stop(self) -> None:
+        """Break off a compaction that is under way, with the workers, and clear away what it has written.
+
+        Raises:
+            StoreError: its files cannot be deleted; the next start does it.
+        """
+        if self._running is not None:
+            feed, _ = self._running
+            self._running = None
+            self._workers.stop()
+            self._store.clear(feed)
+
     def _has_grown(self, feed: str) -> bool:
         """Tell whether batches have come since the last look, which is not too fresh."""
         now, (batch, looked) = self._clock(), self._tidied.get(feed, (0, 0.0))
@@ -66,6 +78,7 @@ class Tidying:
         try:
             files = self._workers.result(future)
         except BlobdropError as error:
+            self._store.clear(feed)
             self._log.warning("table.not_compacted", feed=feed, reason=str(error))
             return
         if files:

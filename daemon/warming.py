@@ -8,11 +8,14 @@ from __future__ import annotations
 import multiprocessing
 from multiprocessing import forkserver
 
-#: The module that does the work. It imports pandas, pandera and pyarrow: only the warm parent pays for it, once.
-WORK = "daemon.prepare"
+from daemon.scratch import use_scratch
+
+#: The module that imports what does the work: pandas, pandera and pyarrow. Only the warm parent pays for it, once.
+PRELOADED = "daemon.preloaded"
 
 
 def warm() -> None:
     """Start the warm parent unless it runs; do not wait for it."""
-    multiprocessing.set_forkserver_preload([WORK])
+    use_scratch()
+    multiprocessing.set_forkserver_preload([PRELOADED])
     forkserver.ensure_running()

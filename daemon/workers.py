@@ -14,15 +14,21 @@ from collections.abc import Callable, Collection
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from typing import Any, TypeVar
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import CONSTS, ProcessExpired, ProcessPool
 
+from daemon.decisions import Review
 from daemon.errors import BlobdropError, WorkerError
 from daemon.model import ContractSummary, Feed, Prepared, Setup, Unit
 from daemon.stores import Store
-from daemon.warming import WORK, warm
+from daemon.warming import warm
 
 T = TypeVar("T")
 
+# How often the pool's threads look around, in seconds. A stop waits for them: at pebble's own 0.1 s, noticeably.
+CONSTS.sleep_unit = 0.02
+
+#: The module that does the work; the daemon's own process never imports it.
+WORK = "daemon.prepare"
 #: Loading a contract imports what its author imports, which may take a while on a cold disk.
 DESCRIBE_SECONDS = 60.0
 #: Compaction rewrites a day at a time; it is in nobody's way.
@@ -55,6 +61,10 @@ class Workers:
     def submit(self, unit: Unit, feed: Feed, setup: Setup) -> Future[Prepared]:
         """Have a unit worked; `result` says what came of it."""
         return self._schedule(self._timeout_seconds, _prepare, unit, feed, setup)
+
+    def review(self, what: Review, feed: Feed, setup: Setup) -> Future[Prepared]:
+        """Have a decision carried out as far as a worker can; `result` says what came of it."""
+        return self._schedule(self._timeout_seconds, _review, what, feed, setup)
 
     def describe(self, feed: Feed) -> Future[ContractSummary]:
         """Have a feed's contract loaded where it will be used."""
@@ -144,6 +154,11 @@ def _begin(memory_bytes: int) -> None:
 
 def _prepare(unit: Unit, feed: Feed, setup: Setup) -> Prepared:
     prepared: Prepared = importlib.import_module(WORK).prepare(unit, feed, setup)
+    return prepared
+
+
+def _review(what: Review, feed: Feed, setup: Setup) -> Prepared:
+    prepared: Prepared = importlib.import_module("daemon.reviewing").review(what, feed, setup)
     return prepared
 
 

@@ -37,7 +37,7 @@ SHARED = ("customer", "date")
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 99_999_999_999
 UNIX_SECONDS = "unix_seconds"
 UNIX_SECONDS_EXPECTED = "unix seconds such as 1647975283"
-UNIX_SECONDS_HINT = "looks like milliseconds: divide by 1000"
+UNIX_SECONDS_HINT = "looks like milliseconds: divide by 1000 (16 digits are microseconds: divide by 1000000)"
 #: Kinds of column that can give a row its day.
 TIME_KINDS = (Kind.DATE, Kind.TIMESTAMP, Kind.INTEGER)
 
@@ -235,12 +235,14 @@ def load_contract(
 
 
 def _is_function(thing: Any) -> bool:
-    return callable(thing) and not isinstance(thing, type | Contract | pandera.DataFrameSchema) and not _flavour(thing)
+    """Tell whether something is called for its schema. Pandera's own things can be called too, to check a frame."""
+    is_panderas = type(thing).__module__.partition(".")[0] in ("pandera", "typing")
+    return callable(thing) and not isinstance(thing, type | Contract) and not is_panderas
 
 
 def _schema(thing: Any) -> pandera.DataFrameSchema:
     """Return the schema for pandas frames that something is; refuse everything else."""
-    if isinstance(thing, pandera.DataFrameSchema):
+    if isinstance(thing, pandera.DataFrameSchema) and not isinstance(thing, pandera.MultiIndex):
         return thing
     if isinstance(thing, type) and issubclass(thing, pandera.DataFrameModel):
         return thing.to_schema()

@@ -62,12 +62,12 @@ def _local_days(seconds: Array, zone: dt.tzinfo) -> Array:
     days = moments // SECONDS_PER_DAY
     missing |= (days < FIRST_DAY) | (days > LAST_DAY)
     moments = np.where(missing, 0, moments)
-    local = (moments + _offsets(moments, zone)) // SECONDS_PER_DAY
+    local = (moments + offsets_of(moments, zone)) // SECONDS_PER_DAY
     return pa.array(local.astype(np.int32), mask=missing).cast(pa.date32())
 
 
-def _offsets(moments: npt.NDArray[np.int64], zone: dt.tzinfo) -> npt.NDArray[np.int64]:
-    """Return how many seconds the zone is ahead of UTC at each moment.
+def offsets_of(moments: npt.NDArray[np.int64], zone: dt.tzinfo) -> npt.NDArray[np.int64]:
+    """Return how many seconds the zone is ahead of UTC at each moment (seconds since 1970).
 
     A day at whose start and end the offset is the same has that offset throughout; on the few others the moment of
     the change is searched. No zone has ever changed twice within 24 hours.

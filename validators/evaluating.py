@@ -128,7 +128,7 @@ def evaluate(rule: Rule, cells: Cells) -> list[Found]:
         name = _missed(error)
         if name in cells.absent:
             return []  # the rule needs a column that the file may leave out, and does
-        raise check_error(rule, _said(error, name if name in cells.columns else None)) from error
+        raise check_error(rule, _said(rule, error, name if name in cells.columns else None)) from error
 
 
 def _missed(error: Exception) -> str | None:
@@ -137,7 +137,11 @@ def _missed(error: Exception) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _said(error: Exception, known: str | None) -> str:
+def _said(rule: Rule, error: Exception, known: str | None) -> str:
+    if isinstance(error, KeyError) and rule.given:
+        return (
+            f"raised KeyError: {error.args[0] if error.args else error}; perhaps the file has no rows of such a group"
+        )
     if isinstance(error, KeyError) and known is None:
         return f"reads {error}, which the contract does not declare as a column"
     return f"raised {type(error).__name__}: {error}"
@@ -217,7 +221,7 @@ def _row_holds(check: Any, cells: Cells, position: int) -> bool:
     known = [name for name in cells.columns if not (name in cells.unknown and cells.unknown[name][position])]
     row = pd.Series({name: cells.series(name).loc[position] for name in known}, name=position, dtype=object)
     try:
-        return bool(_function(check)(watched_row(row, cells.columns)))
+        return bool(function_of(check)(watched_row(row, cells.columns)))
     except Unread:
         return True
 
@@ -240,7 +244,8 @@ def _watch(check: Any, cells: Cells, given: tuple[str, ...]) -> Seen | Exception
         return error
 
 
-def _function(check: Any) -> Callable[..., Any]:
+def function_of(check: Any) -> Callable[..., Any]:
+    """Return what a check calls, with its options given and none of pandera around it."""
     return partial(check._check_fn, **check._check_kwargs)  # noqa: SLF001 - pandera has no public way to wrap a check
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from validators.checking import Checked, DropHit, WholeDrop
+from validators.clocks import on_the_clock
 from validators.contract import Contract, Match, load_contract
 from validators.errors import FileProblem
 from validators.judging import (
@@ -25,9 +26,11 @@ from validators.judging import (
     told,
     unchecked,
 )
-from validators.model import Chunk, Dialect, Limits, Problem, Verdict
+from validators.model import Broken, Chunk, Dialect, Limits, Problem, Verdict
 from validators.pipelined import pipelined
 from validators.readers import Reader, open_file
+from validators.rejudging import still_broken, weighed
+from validators.rules import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,18 +76,31 @@ class FileJudging:
     """One reading of one file: resolves its columns, counts what its batches bring, and says what it comes to."""
 
     def __init__(
-        self, reader: Reader, contract: Contract, policy: Policy, limits: Limits, forced: Forced | None = None
+        self,
+        reader: Reader,
+        contract: Contract,
+        policy: Policy,
+        limits: Limits,
+        forced: Forced | None = None,
+        *,
+        before: Sequence[Broken] = (),
     ) -> None:
-        """Start a reading; `forced` is what an earlier reading of the same file has shown."""
+        """Start a reading; `forced` is what an earlier reading of the same file has shown.
+
+        `before` is what rules over the whole file said of these records when they stood among others.
+        """
         self._reader = reader
         self._contract = contract
         self._policy = policy
         self._limits = limits
         self._forced = forced or Forced()
+        self._before = before
+        self._last_row = 0
         self._names: dict[str, None] = {}
         self._match: Match | None = None
         self._whole = WholeDrop(contract, limits.max_whole_drop_bytes) if contract.has_whole_drop_rules else None
         self._ignored: dict[str, None] = {}
+        self._clocks: dict[str, None] = {}
         self._accepted = 0
         self.judgement = Judgement(contract, policy)
 
@@ -101,20 +117,18 @@ class FileJudging:
         """Count a judged part; return it with what is forced upon it, and the words for its rejected rows."""
         judgement = self.judgement
         judgement.malformed(part.chunk.malformed)
+        self._last_row = max(self._last_row, *part.chunk.rows[-1:].tolist(), 0)
         forced = forced_hits(self._forced, part.chunk.rows)
-        rejected = judged.rejected.copy()
-        for hit in forced:
-            rejected |= hit.failed
-        final = replace(judged, rejected=rejected)
-        judgement.rows(final, part.chunk, part.source, forced)
+        final = weighed(judged, forced, self._policy.waived, self._contract.time_column)
+        judgement.rows(final, part.chunk, part.source)
         if part.match is not None and not self._forced:
             self._add_to_whole(part, judged)
         if part.match is None:
-            return final, pa.array([self.judgement.rejected_because] * len(rejected), pa.string())
+            return final, pa.array([self.judgement.rejected_because] * len(final.rejected), pa.string())
         if self._forced.everything:
-            final = replace(final, rejected=np.ones(len(rejected), np.bool_))
-        self._accepted += len(rejected) - int(np.count_nonzero(final.rejected))
-        return final, told(final, forced)
+            final = replace(final, rejected=np.ones(len(final.rejected), np.bool_))
+        self._accepted += len(final.rejected) - int(np.count_nonzero(final.rejected))
+        return final, told(final)
 
     def _add_to_whole(self, part: Part, judged: Judged) -> None:
         """Keep what cross-row rules need of these rows; a file too large for them is noted as broken."""
@@ -140,7 +154,8 @@ class FileJudging:
         if self._forced:
             hits, whole = self._forced.hits, self._forced.whole
         else:
-            hits, whole = ((), ()) if broken else self._whole_drop_hits(absent)
+            # What broke this reading may not break another one, which asks no rule over the whole file again.
+            hits, whole = ((), self.judgement.whole_problems) if broken else self._whole_drop_hits(absent)
         self.judgement.whole(whole)
         everything = bool(self.judgement.rejected_because)
         as_known = everything == self._forced.everything or (everything and self._accepted == 0)
@@ -152,12 +167,19 @@ class FileJudging:
         """Return another reading of the same parts, for a file that is small enough to have been kept in memory."""
         other = FileJudging(self._reader, self._contract, self._policy, self._limits, forced)
         other._names, other._match, other._ignored = self._names, self._match, self._ignored
+        other._clocks = self._clocks
         other.judgement.whole(self.judgement.whole_problems)
         return other
 
     def verdict(self) -> Verdict:
         """Return the verdict of this reading."""
-        return self.judgement.verdict(ignored=tuple(self._ignored), notes=self._reader.notes)
+        notes = (*self._reader.notes, *self._clock_notes())
+        return self.judgement.verdict(ignored=tuple(self._ignored), notes=notes)
+
+    def _clock_notes(self) -> Iterator[str]:
+        if self._clocks:
+            columns = f"the times in {listed(self._clocks)} have a zone, which is not expected"
+            yield f"{columns}: read as what a clock in the feed's timezone, {self._policy.zone}, shows"
 
     def _resolve_header(self) -> Collection[str] | None:
         header = self._reader.header()
@@ -174,6 +196,8 @@ class FileJudging:
         match = self._match if self._reader.header() is not None else self._match_records(chunk)
         if match is None or self.judgement.broken_as_a_whole:
             return Part(chunk=chunk, source=pa.table({}), match=None)
+        chunk, clocks = on_the_clock(match, chunk, self._policy.zone)
+        self._clocks.update(dict.fromkeys(clocks))
         return Part(chunk=chunk, source=contract_names(match, chunk), match=match)
 
     def _match_records(self, chunk: Chunk) -> Match:
@@ -198,22 +222,42 @@ class FileJudging:
         """Return what cross-row rules say of rows, and what they say of the file."""
         if self._whole is None:
             return (), ()
-        hits = self._whole.finish(absent)
+        hits = tuple(self._without_waived(hit) for hit in self._whole.finish(absent))
         problems = tuple(
             Problem(rule=hit.rule, column=hit.column, count=1, expected=hit.expected, hint=hit.hint, whole_file=True)
             for hit in hits
             if hit.whole_file
         )
-        return tuple(hit for hit in hits if not hit.whole_file), problems
+        of_rows = tuple(hit for hit in hits if not hit.whole_file)
+        if self._before:
+            match = self._match or self._contract.match(list(self._names))
+            of_rows = still_broken(of_rows, self._before, match.rules)
+        return of_rows, problems
+
+    def _without_waived(self, hit: DropHit) -> DropHit:
+        """Return what a rule says of the file as what it says of each of its rows, where it is waived."""
+        if hit.whole_file and hit.rule in self._policy.waived:
+            return replace(hit, whole_file=False, rows=np.arange(1, self._last_row + 1))
+        return hit
 
 
-def judge(reader: Reader, contract: Contract, policy: Policy, limits: Limits, sink: Sink) -> Verdict:
+def judge(
+    reader: Reader, contract: Contract, policy: Policy, limits: Limits, sink: Sink, *, before: Sequence[Broken] = ()
+) -> Verdict:
     """Read a file and judge it, batch by batch: memory does not grow with the file.
 
     Where rules over the whole file, its budget, or a break in its middle reject rows that have gone to the sink
     already, the sink is restarted and the file is read a second time with that known.
+
+    Args:
+        reader: the file.
+        contract: what it must be.
+        policy: what its feed wants beyond that.
+        limits: what it may ask for.
+        sink: where its rows go.
+        before: what rules over the whole file said of these records when they stood among others.
     """
-    first = _reading(FileJudging(reader, contract, policy, limits), sink)
+    first = _reading(FileJudging(reader, contract, policy, limits, before=before), sink)
     forced = first.finish()
     while forced:
         sink.restart()

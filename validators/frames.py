@@ -10,15 +10,24 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from validators.casting import to_pandas
 from validators.contract import Contract, load_contract
 from validators.files import Part, judge
 from validators.judging import Judged, Policy
-from validators.model import Chunk, Dialect, Limits, Verdict
+from validators.model import Chunk, Dialect, Limits, Numbers, Verdict
+from validators.rules import Column
+from validators.texts import Array, flat, to_text
+
+#: What Arrow raises for a column whose cells are not of one kind, or of one that it does not know.
+_NOT_OF_ONE_KIND = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedFrame:
-    """A frame after checking: its good rows with exact types, the others as they came, and the verdict."""
+    """A frame after checking: its good rows with exact types, the others as they came, and the verdict.
+
+    Both keep the frame's index.
+    """
 
     good: pd.DataFrame
     rejected: pd.DataFrame
@@ -26,18 +35,22 @@ class CheckedFrame:
 
 
 class _Frames:
-    """A sink that keeps the typed good rows and the numbers of the rejected ones."""
+    """A sink that keeps the typed good rows, and which rows they and the rejected ones are."""
 
     def __init__(self) -> None:
         self.restart()
 
     def batch(self, part: Part, judged: Judged, problems: pa.Array) -> None:  # noqa: ARG002 - words are for files
-        self.good.append(judged.typed.filter(pa.array(~judged.rejected)))
-        self.rejected.append(part.chunk.rows[judged.rejected] - 1)
+        positions = part.chunk.rows - 1
+        self.rejected.append(positions[judged.rejected])
+        if not judged.rejected.all():
+            self.good.append(judged.typed.filter(pa.array(~judged.rejected)))
+            self.accepted.append(positions[~judged.rejected])
 
     def restart(self) -> None:
         self.good: list[pa.Table] = []
-        self.rejected: list[Any] = []
+        self.accepted: list[Numbers] = []
+        self.rejected: list[Numbers] = []
 
 
 class _FrameReader:
@@ -49,10 +62,11 @@ class _FrameReader:
     def __init__(self, frame: pd.DataFrame, limits: Limits) -> None:
         self.notes: tuple[str, ...] = ()
         self.dialect = Dialect()
-        self._table = pa.Table.from_pandas(frame, preserve_index=False)
+        columns = [_arrow(frame.iloc[:, place]) for place in range(frame.shape[1])]
+        self._table = pa.Table.from_arrays(columns, names=[str(name) for name in frame.columns])
         self._limits = limits
 
-    def header(self) -> tuple[str, ...] | None:
+    def header(self) -> tuple[str, ...]:
         return tuple(self._table.column_names)
 
     def chunks(self, names: Collection[str] | None = None) -> Iterator[Chunk]:
@@ -77,7 +91,7 @@ def check_frame(
     """Judge a pandas frame as the rows of a file would be, and return good and rejected rows apart.
 
     Args:
-        frame: any columns; text is cast as strictly as a file's.
+        frame: any columns; text is cast as strictly as a file's. Its index is no column.
         contract: as for `check_file`.
         options: as for `check_file`.
         limits: as for `check_file`.
@@ -85,15 +99,62 @@ def check_frame(
 
     Raises:
         ContractError: the contract cannot be loaded or honoured.
+        TypeError: it is no pandas frame.
     """
+    if not isinstance(frame, pd.DataFrame):
+        to_pandas_first = "; give its .to_pandas()" if hasattr(frame, "to_pandas") else ""
+        raise TypeError(f"check_frame takes a pandas DataFrame, not a {type(frame).__name__}{to_pandas_first}")
     loaded = contract if isinstance(contract, Contract) else load_contract(contract, options=options or {})
     limits, sink = limits or Limits(), _Frames()
     reader = _FrameReader(frame, limits)
     verdict = judge(reader, loaded, policy or Policy(), limits, sink)
-    positions = np.concatenate([*sink.rejected, np.empty(0, np.int64)])
-    good = [table for table in sink.good if table.num_rows]
+    match = loaded.match(reader.header())
+    columns = [column for column in match.columns if column.name not in match.absent]
     return CheckedFrame(
-        good=pa.concat_tables(good, promote_options="default").to_pandas() if good else frame.iloc[:0],
-        rejected=frame.iloc[positions],
+        good=_good(sink, columns, frame.index),
+        rejected=frame.iloc[np.concatenate([*sink.rejected, np.empty(0, np.int64)])],
         verdict=verdict,
     )
+
+
+def _good(sink: _Frames, columns: Collection[Column], index: pd.Index[Any]) -> pd.DataFrame:
+    """Return the good rows in exactly the dtypes that the contract declares, under the frame's own index."""
+    typed = pa.concat_tables(sink.good) if sink.good else None
+    own = index[np.concatenate([*sink.accepted, np.empty(0, np.int64)])]
+    cells = {each.name: pa.array([], each.type.arrow) if typed is None else flat(typed[each.name]) for each in columns}
+    series = {each.name: _series(cells[each.name], each).set_axis(own) for each in columns}
+    return pd.DataFrame(series, index=own)
+
+
+def _series(values: Array, column: Column) -> pd.Series[Any]:
+    if not values.null_count or column.holds_nulls:
+        return to_pandas(values, column.type)
+    # NumPy's integers and booleans have no missing value; pandas' own of the same width have.
+    name = "boolean" if pa.types.is_boolean(values.type) else str(values.type).replace("int", "Int").replace("u", "U")
+    return pd.Series(pd.array(values.to_numpy(zero_copy_only=False), dtype=name))
+
+
+def _arrow(series: pd.Series[Any]) -> Array:
+    """Return a frame's column; as text where its cells are not of one kind, as in a file that has no types."""
+    if isinstance(series.dtype, pd.PeriodDtype | pd.IntervalDtype):
+        return _text(series)  # Arrow would make numbers of them.
+    try:
+        values = pa.array(series, from_pandas=True)
+    except _NOT_OF_ONE_KIND:
+        return _text(series)
+    return flat(values)
+
+
+def _text(series: pd.Series[Any]) -> Array:
+    missing = series.isna()
+    return pa.array([None if empty else _cell(each) for each, empty in zip(series, missing, strict=True)], pa.string())
+
+
+def _cell(value: Any) -> str:
+    """Write one cell as a typed column's is written."""
+    if not isinstance(value, str):
+        try:
+            return str(to_text(pa.array([value]))[0])
+        except _NOT_OF_ONE_KIND:
+            value = str(value)
+    return str(value).encode(errors="backslashreplace").decode()

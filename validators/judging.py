@@ -27,6 +27,9 @@ MALFORMED_HINTS = {
     "field_count": "check for a missing or extra delimiter, and for text that needs quotes",
     "quote": 'put quotes around the whole cell and double those inside it: "say ""hi"""',
     "encoding": "save the file as UTF-8, or have the feed's encoding set to the file's",
+    "nul_byte": "text has no NUL bytes: write the record again where it came from",
+    "invalid_json": "a record is one object, with double quotes around keys and texts, and no comma at its end",
+    "excel_error": "mend the cell's formula, or leave the cell empty",
 }
 
 
@@ -38,6 +41,8 @@ class Policy:
     zone: str = "Etc/GMT+8"
     #: Above this share of rejected rows the whole file is rejected.
     max_rejected_ratio: float = 0.5
+    #: Rules that are not held against rows.
+    waived: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +70,10 @@ class Judged:
     hits: tuple[Hit, ...]
     rejected: Mask
     unknown: dict[str, Mask]
+    #: What rules over the whole file say of these rows.
+    forced: tuple[Hit, ...] = ()
+    #: For each row the waived rules that it breaks and nothing else (`pa.string()`, mostly null); None: there is none.
+    waived: pa.Array | None = None
 
     def part(self, start: int, length: int) -> Judged:
         """Return the rows of one of the files that were judged together."""
@@ -92,11 +101,13 @@ def judge_rows(match: Match, table: pa.Table, zone: str) -> Judged:
     checked = check_rows(match, table)
     days = match.contract.days(checked.typed, zone)
     hits = list(checked.hits)
-    if days is not None and days.null_count:
-        hits.extend(_dayless(match.contract, days, hits))
     rejected = np.zeros(table.num_rows, dtype=np.bool_)
     for hit in hits:
         rejected |= hit.failed
+    if days is not None and days.null_count:
+        for hit in dayless(match.contract.time_column, days, rejected):
+            hits.append(hit)
+            rejected |= hit.failed
     return Judged(typed=checked.typed, days=days, hits=tuple(hits), rejected=rejected, unknown=dict(checked.unknown))
 
 
@@ -105,15 +116,13 @@ def unchecked(table: pa.Table) -> Judged:
     return Judged(typed=table, days=None, hits=(), rejected=np.ones(table.num_rows, np.bool_), unknown={})
 
 
-def _dayless(contract: Contract, days: pa.Array, hits: Sequence[Hit]) -> Iterator[Hit]:
+def dayless(time_column: str | None, days: pa.Array, rejected: Mask) -> Iterator[Hit]:
     """Yield the rows that no rule rejects and that have no day: they could not be put anywhere."""
-    without = pc.is_null(days).to_numpy(zero_copy_only=False)
-    for hit in hits:
-        without &= ~hit.failed
+    without = pc.is_null(days).to_numpy(zero_copy_only=False) & ~rejected
     if without.any():
         yield Hit(
             rule="no_day",
-            column=contract.time_column,
+            column=time_column,
             expected="a date or a time, which gives the row its day",
             failed=without,
         )
@@ -124,12 +133,12 @@ def contract_names(match: Match, chunk: Chunk) -> pa.Table:
     return match.renamed(chunk.table)
 
 
-def told(judged: Judged, forced: Sequence[Hit] = ()) -> pa.Array:
+def told(judged: Judged) -> pa.Array:
     """Return, for each rejected row in order, its problems in words, joined by `; ` (string, empty for none)."""
     positions = np.flatnonzero(judged.rejected)
     # The empty text in front keeps Arrow from losing the rows for which nothing else is said.
     words = [pa.array([""] * len(positions), pa.string())]
-    for hit in (*judged.hits, *forced):
+    for hit in (*judged.hits, *judged.forced):
         failed = hit.failed[positions]
         if failed.any():
             words.append(pc.if_else(pa.array(failed), pa.scalar(_told_hit(hit)), pa.scalar(None, pa.string())))
@@ -138,7 +147,8 @@ def told(judged: Judged, forced: Sequence[Hit] = ()) -> pa.Array:
 
 def _told_hit(hit: Hit) -> str:
     where = f"{hit.column}: " if hit.column else ""
-    return f"{where}expected {hit.expected}" if hit.expected else f"{where}{hit.rule}"
+    said = f"{where}expected {hit.expected}" if hit.expected else f"{where}{hit.rule}"
+    return f"{said} ({hit.hint})" if hit.hint else said
 
 
 @dataclass
@@ -179,11 +189,11 @@ class Judgement:
                 value = record.raw[:SAMPLE_CHARACTERS]
                 tally.sample.append(Sample(row=record.row, line=record.line or None, value=value, message=message))
 
-    def rows(self, judged: Judged, chunk: Chunk, source: pa.Table, forced: Sequence[Hit] = ()) -> None:
+    def rows(self, judged: Judged, chunk: Chunk, source: pa.Table) -> None:
         """Count a batch of this file's rows; `source` has the cells as they came, under the contract's names."""
         self.read += len(judged.rejected)
         self.rejected += int(np.count_nonzero(judged.rejected))
-        for hit in (*judged.hits, *forced):
+        for hit in (*judged.hits, *judged.forced):
             positions = np.flatnonzero(hit.failed)
             if not len(positions):
                 continue
@@ -274,7 +284,8 @@ def _problem(key: tuple[str, str | None], tally: _Tally) -> Problem:
 
 
 def _samples(hit: Hit, positions: Numbers, chunk: Chunk, source: pa.Table) -> Iterator[Sample]:
-    shown = [hit.column] if hit.column else list(hit.shows)
+    # A rule on rows that may read anything is shown with all of the row.
+    shown = [hit.column] if hit.column else list(hit.shows) or source.column_names
     cells = source.select([name for name in shown if name in source.column_names]).take(pa.array(positions))
     nothing: list[str | None] = [None] * len(positions)  # No record of this batch has the column; of another one may.
     texts = {name: to_text(cells[name]).to_pylist() if name in cells.column_names else nothing for name in shown}

@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
+from pandera.api.checks import Check
 from pandera.io.pandas_io import deserialize_schema
 
 from validators.errors import ContractError
@@ -88,6 +89,8 @@ def _from_yaml(path: Path) -> Named:
         raise ContractError(f"{path} is not YAML: {error}") from error
     if not isinstance(said, dict) or not isinstance(said.get("columns"), dict):
         raise ContractError(f"{path} is not a schema of pandera: it names no columns. Write it with schema.to_yaml()")
+    if (api := said.get("api", "pandas")) != "pandas":
+        raise ContractError(f"{path} is a schema for {api}. Write it with `import pandera.pandas as pa`")
     schema = deserialize_schema(said)  # type: ignore[no-untyped-call]
     return Named(thing=schema, name=schema.name or path.stem, source=source)
 
@@ -151,6 +154,27 @@ def _own_modules(folder: Path, keep: str) -> Iterator[None]:
             file = getattr(sys.modules[name], "__file__", None) or ""
             if file.startswith(f"{inside}{os.sep}") and not _of_a_library(file):
                 del sys.modules[name]
+        _forget_checks(keep)
+
+
+def _forget_checks(keep: str) -> None:
+    """Forget the checks that modules which are forgotten, or run again next time, have registered with pandera.
+
+    pandera knows such a check by its name alone and refuses a second one, so that two feeds could not share a file. A
+    schema at hand has its checks already.
+    """
+    registered = Check.REGISTERED_CUSTOM_CHECKS
+    for name, method in list(registered.items()):
+        by = _registered_by(method)
+        if by == keep or (by and by not in sys.modules):
+            del registered[name]
+
+
+def _registered_by(method: Any) -> str:
+    """Return the module of a check that was registered with pandera; empty where it cannot be seen."""
+    inner = inspect.unwrap(getattr(method, "func", method))
+    function = inspect.getclosurevars(inner).nonlocals.get("check_fn") if inspect.isfunction(inner) else None
+    return getattr(function, "__module__", "") or ""
 
 
 def _named(module: ModuleType, name: str) -> Any:
@@ -193,14 +217,21 @@ def called(function: Any, options: Mapping[str, Any]) -> Any:
 
 def blame(error: BaseException) -> str:
     """Say what was raised, and where: the file and line that are not a library's."""
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+    said = f"{type(error).__name__}: {error}".rstrip(": .")
+    where = blamed_line(error)
+    return f"{said} ({where})" if where else said
+
+
+def blamed_line(error: BaseException) -> str:
+    """Return the file and line that an exception comes from and that are no library's; empty where there are none."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _of_a_library(frame.filename)]
-    return f"{said} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else said
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
 
 
 def _of_a_library(filename: str) -> bool:
     """Tell whether a file is Python's, a package's, or our own, and not its author's whose contract is loaded."""
     inside = ("site-packages", "dist-packages", f"lib{os.sep}python{sys.version_info.major}.{sys.version_info.minor}")
-    return filename.startswith(("<", _OURS)) or any(part in filename for part in inside)
+    is_compiled = filename.endswith((".pyx", ".pxi"))  # Cython names its sources by paths of their own.
+    return is_compiled or filename.startswith(("<", _OURS)) or any(part in filename for part in inside)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from validators.model import Problem
 from validators.rules import Column, Rule, Scope, listed
+from validators.sentences import printable, shortened
 from validators.suggest import suggest
 from validators.texts import Array, to_text
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 ABSENT = {b"blobdrop": b"absent"}
 #: What a cell looks like and the name of a column does not: a number, or a day with or without its time.
 _VALUE = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)*|[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)
+#: What separates the names in a header that was read as one name, and how a hint writes it.
+_SEPARATORS = ((";", ";"), ("\t", "\\t"), ("|", "|"), (",", ","))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,23 +173,54 @@ def _duplicates(contract: Contract, names: Sequence[str], resolved: Mapping[str,
 def _missing(
     contract: Contract, names: Sequence[str], resolved: Mapping[str, str], ignored: Sequence[str]
 ) -> Iterator[Problem]:
-    have, hint = frozenset(resolved.values()), _header(names, resolved)
+    """Yield what is missing; which columns there are instead is said with the first one only."""
+    wanted = [*_unmatched(contract, resolved), *_alternatives(contract, frozenset(resolved.values()))]
+    separated = _separated(names)
+    header = separated or _header(names, resolved)
+    ignored = () if separated else ignored
+    for columns, said in wanted:
+        near = next(((name, meant) for name in columns if (meant := suggest(name, ignored))), None)
+        hint = f"the file has '{near[1]}': did you mean '{near[0]}'?" if near else header
+        header = header if near else ""
+        yield _problem("missing_column", columns[0] if columns else None, said, hint)
+
+
+def _unmatched(contract: Contract, resolved: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the required columns that are missing, and how that is said."""
+    have = frozenset(resolved.values())
     for column in contract.columns:
         if column.pattern and column.required and not any(re.match(column.name, name) for name in resolved):
-            yield _problem("missing_column", None, f"no column has a name that matches {column.name}", hint)
+            yield (), f"no column has a name that matches {column.name}"
         elif not column.pattern and column.required and column.name not in have:
-            yield _absent((column.name,), ignored, hint)
+            yield (column.name,), f"the column '{column.name}' is missing"
+
+
+def _alternatives(contract: Contract, have: Collection[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the groups of which a file needs one column and has none; those that share their first one are one."""
+    missing: dict[str, list[str]] = {}
     for group in contract.any_of:
         if not any(name in have for name in group):
-            yield _absent(group, ignored, hint)
+            missing.setdefault(group[0], []).extend(group[1:])
+    for first, instead in missing.items():
+        wanted = (first, *instead)
+        if wanted in contract.any_of:
+            yield wanted, f"one of the columns {' or '.join(map(_quoted, wanted))} is missing"
+        else:
+            others = " and ".join(map(_quoted, instead))
+            yield wanted, f"the column '{first}' is missing, and so are {others}, which would do instead"
 
 
-def _absent(wanted: Sequence[str], ignored: Sequence[str], hint: str) -> Problem:
-    words = " or ".join(f"'{name}'" for name in wanted)
-    near = next(((name, meant) for name in wanted if (meant := suggest(name, ignored))), None)
-    hint = f"the file has '{near[1]}': did you mean '{near[0]}'?" if near else hint
-    said = f"the column {words} is missing" if len(wanted) == 1 else f"one of the columns {words} is missing"
-    return _problem("missing_column", wanted[0], said, hint)
+def _quoted(name: str) -> str:
+    return f"'{name}'"
+
+
+def _separated(names: Sequence[str]) -> str:
+    """Say that a header was read as one name though it has others, which the delimiter does not separate."""
+    written = next((shown for each, shown in _SEPARATORS if len(names) == 1 and each in names[0]), None)
+    if written is None:
+        return ""
+    only = f"the file's only column is '{printable(shortened(names[0]))}'"
+    return f'{only}: are its fields separated by {written}? Then set delimiter = "{written}" in the feed\'s dialect'
 
 
 def _header(names: Sequence[str], resolved: Mapping[str, str]) -> str:

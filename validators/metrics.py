@@ -46,7 +46,7 @@ def precomputed_metrics(id_types: Sequence[str] = ID_TYPES) -> Contract:
         row_wise=[date_or_timestamp.__name__, value_or_ratio.__name__],
         hints={
             UNIX_SECONDS: UNIX_SECONDS_HINT,
-            "isin": "the id type's case matters; have the feed's option id_types list what the project knows",
+            "isin": "capital and small letters count. If it is right, have it added to the option id_types of the feed",
         },
     )
 

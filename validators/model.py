@@ -17,6 +17,9 @@ Mask = npt.NDArray[np.bool_]
 #: One whole number for each row.
 Numbers = npt.NDArray[np.int64]
 
+#: A rule over a whole file, the column that it is on, and the numbers of the records that have broken it.
+Broken = tuple[str, str | None, Numbers]
+
 #: The first samples of each rule that a report shows; counts are always exact.
 SAMPLES_PER_RULE = 10
 

@@ -15,6 +15,9 @@ from validators.casting import Type
 #: Rules of the engine itself, beside those that a contract names.
 TYPE, NOT_NULLABLE, UNIQUE, CHECK_ERROR = "type", "not_nullable", "unique", "check_error"
 
+#: How the words for a rule begin that says nothing of itself.
+UNTOLD = "the rule '"
+
 #: Grows when the engine judges the same rows by the same contract in another way; part of every contract's digest.
 RULES_VERSION = 1
 

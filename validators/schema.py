@@ -18,6 +18,7 @@ from validators.evaluating import Cells, reads
 from validators.kinds import type_of
 from validators.rules import UNIQUE, Column, Keep, Rule, Scope, told_apart
 from validators.suggest import did_you_mean
+from validators.trials import refuse_broken
 from validators.wording import builtin_name, expected
 
 #: A name in `row_wise` that stands for every rule of the user's own.
@@ -55,7 +56,7 @@ def compile_schema(schema: Any) -> Compiled:
     _refuse(schema)
     columns = tuple(_column(schema, name, column) for name, column in schema.columns.items())
     by_name = {column.name: column for column in columns if not column.pattern}
-    compiler = _Compiler(by_name)
+    compiler = _Compiler(columns, by_name)
     rules = told_apart([*compiler.column_rules(schema, columns), *compiler.frame_rules(schema, columns)])
     return Compiled(
         name=schema.name or "",
@@ -134,6 +135,8 @@ def _column(schema: Any, name: str, column: Any) -> Column:
 class _Compiler:
     """What compiling a check depends on beside the check."""
 
+    columns: Sequence[Column]
+    #: Those of them that are no patterns.
     by_name: Mapping[str, Column]
 
     def column_rules(self, schema: Any, columns: Sequence[Column]) -> Iterator[Rule]:
@@ -179,6 +182,7 @@ class _Compiler:
         built_in = builtin_name(check)
         name = check.name if check.name and check.name != "<lambda>" else "check"
         given = bool(check.groupby) or isinstance(check, Hypothesis) or built_in in AGGREGATES
+        refuse_broken(check, name, column, self.columns, built_in=bool(built_in))
         yield Rule(
             name=name,
             scope=Scope.ROW if not given and (built_in or check.element_wise) else Scope.DROP,

@@ -26,6 +26,10 @@ class Unread(Exception):  # noqa: N818 - it is a signal to the caller, not an er
         self.names = frozenset(names)
 
 
+class UndeclaredError(KeyError):
+    """The check reads a column that the contract does not declare: its first argument."""
+
+
 class _Guard:
     """What may be read: columns that are there, columns that exist but are not there yet."""
 
@@ -86,7 +90,7 @@ class WatchedRow(_Watched):
         if self._guard.names(key):
             return self._real[key]
         if isinstance(key, str):
-            raise KeyError(key)
+            raise UndeclaredError(key)
         raise Unread
 
     def get(self, key: Any, default: Any = None) -> Any:
@@ -105,7 +109,7 @@ class WatchedFrame(_Watched):
         if self._guard.names(key):
             return self._real[key]
         if isinstance(key, str):
-            raise KeyError(key)
+            raise UndeclaredError(key)
         if isinstance(key, slice) or getattr(getattr(key, "dtype", None), "kind", "") == "b":
             return WatchedFrame(self._real[key], self._guard)
         raise Unread

@@ -16,7 +16,7 @@ from validators.errors import FileProblem
 from validators.evaluating import Cells, Found, evaluate
 from validators.matching import ABSENT, columns_on, rules_on
 from validators.model import Mask, Numbers
-from validators.rules import CHECK_ERROR, TYPE, Rule, Scope, listed
+from validators.rules import CHECK_ERROR, TYPE, UNTOLD, Rule, Scope, listed
 from validators.uniqueness import Uniqueness
 
 if TYPE_CHECKING:
@@ -219,12 +219,12 @@ def _judged(rule: Rule, cells: Cells, rows: Numbers) -> Iterator[DropHit]:
 def _hit(rule: Rule, found: Found, rows: Numbers) -> DropHit:
     of = f" of column {found.column}" if found.column else ""
     whole = found.positions is None
+    # A rule that says nothing of itself is told by its name, which stands in the sentence already.
+    asked = "" if rule.expected.startswith(UNTOLD) else f": expected {rule.expected}"
     return DropHit(
         rule=rule.name,
         column=found.column,
-        expected=f"the rule '{rule.name}'{of} does not hold over the whole file: expected {rule.expected}"
-        if whole
-        else rule.expected,
+        expected=f"the rule '{rule.name}'{of} does not hold over the whole file{asked}" if whole else rule.expected,
         hint=rule.hint,
         rows=rows[:0] if found.positions is None else rows[found.positions],
         whole_file=whole,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from validators.rules import listed
+from validators.rules import UNTOLD, listed
 
 
 def builtin_name(check: Any) -> str | None:
@@ -32,18 +32,23 @@ def expected(check: Any, builtin: str | None, name: str) -> str:
     said = own or check.description or check.title
     if not said and builtin is not None and builtin in WORDS:
         return WORDS[builtin](check.statistics)
-    return str(said).strip() if said else _documented(check) or f"the rule '{name}' to hold"
+    return _paragraph(str(said)) if said else _documented(check) or f"{UNTOLD}{name}' to hold"
 
 
 def _written_by_pandera(error: str | None, builtin: str | None) -> bool:
     return error is None or (builtin is not None and error.startswith(f"{builtin}("))
 
 
+def _paragraph(text: str) -> str:
+    """Return the first paragraph on one line: pandera takes a docstring as it stands for a description."""
+    return " ".join(text.strip().partition("\n\n")[0].split())
+
+
 def _documented(check: Any) -> str:
-    """Return the first line of the docstring of a function that is not a lambda and not pandera's own wrapper."""
+    """Return the first paragraph of the docstring of a function that is not a lambda and not pandera's own wrapper."""
     function = check._check_fn  # noqa: SLF001 - as above
     text = inspect.getdoc(function) if inspect.isfunction(function) else None
-    return text.splitlines()[0].strip() if text else ""
+    return _paragraph(text) if text else ""
 
 
 def shown(value: object) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,21 @@ from rich.console import Console
 from daemon import app, terminal
 from daemon.commands.looking import begun
 from daemon.commands.showing import Cell, Column, local, local_zone, print_json, print_table, say, state_cell
+from daemon.decisions import Decision, Standing, plain
 from daemon.errors import NotFoundError
 from daemon.quarantine import Listed, Quarantine, read_report
-from daemon.reports import Report
+from daemon.reports import Report, iso
 from daemon.settings import Settings
 from validators.sentences import printable
 
 
 def list_entries(config: Path | None, *, feed: str | None, customer: str | None, limit: int, json: bool) -> int:
     """Print what is in quarantine, the newest first."""
-    found = _quarantine(begun(config).settings).list(customer=customer, feed=feed, limit=limit)
+    settings = begun(config).settings
+    found = _quarantine(settings).list(customer=customer, feed=feed, limit=limit)
+    decided = _decided(settings, [each.folder.name for each in found])
     if json:
-        print_json([_entry_json(each) for each in found])
+        print_json([_entry_json(each, decided) for each in found])
         return 0
     columns = [
         Column(title="drop"),
@@ -32,10 +36,11 @@ def list_entries(config: Path | None, *, feed: str | None, customer: str | None,
         Column(title="rows", right=True, leaves=1),
         Column(title="set aside", right=True),
         Column(title=f"when ({local_zone()})", leaves=3),
+        Column(title="decided", leaves=5),
         Column(title="most often", gives_way=True),
         Column(title="name", gives_way=True),
     ]
-    print_table(columns, [_cells(each) for each in found])
+    print_table(columns, [_cells(each, decided) for each in found])
     if not found:
         say("", "Nothing is in quarantine.")
     elif len(found) == limit:
@@ -48,11 +53,63 @@ def show(config: Path | None, *, drop: str, json: bool) -> int:
     settings = begun(config).settings
     folder = _find(drop, settings)
     report = read_report(folder)
+    decided = _decided(settings, [folder.name])
     if json:
-        print_json(report.to_json())
+        print_json(report.to_json() | _decided_json(decided, folder.name))
     else:
         terminal.show(report, Console(), folder=str(folder))
+        say(*_decided_lines(decided, folder.name))
     return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Decided:
+    """What the ledger knows of entries beyond their reports, by drop."""
+
+    #: The oldest first.
+    decisions: Mapping[str, Sequence[Decision]] = field(default_factory=dict)
+    superseded: Mapping[str, str] = field(default_factory=dict)
+
+    def word(self, drop: str) -> str:
+        """Say in a word or two how the drop stands with people."""
+        if drop in self.superseded:
+            return f"superseded by {self.superseded[drop]}"
+        decisions = self.decisions.get(drop)
+        if not decisions:
+            return ""
+        newest = decisions[-1]
+        return newest.action.value if newest.state is Standing.DONE else f"{newest.action} {newest.state}"
+
+
+def _decided(settings: Settings, drops: Sequence[str]) -> _Decided:
+    ledger = app.open_for_reading(settings)
+    if ledger is None:
+        return _Decided()
+    with ledger:
+        return _Decided(decisions=ledger.decisions.of(drops), superseded=ledger.decisions.superseded(drops))
+
+
+def _decided_json(decided: _Decided, drop: str) -> dict[str, Any]:
+    decisions = [
+        plain(each, iso(each.at), iso(each.ended_at) if each.ended_at else None)
+        for each in decided.decisions.get(drop, ())
+    ]
+    return {"decisions": decisions, "superseded_by": decided.superseded.get(drop)}
+
+
+def _decided_lines(decided: _Decided, drop: str) -> Iterator[str]:
+    """Say who has decided what on a drop, and what came of it."""
+    if drop in decided.superseded:
+        yield ""
+        yield f"Superseded by drop {decided.superseded[drop]}, a newer version of the file."
+    for number, each in enumerate(decided.decisions.get(drop, ())):
+        if not number:
+            yield ""
+            yield "Decided:"
+        rules = f" ({each.rule})" if each.rules else ""
+        why = f": {each.reason}" if each.reason else ""
+        came = f"; {each.note}" if each.note else ""
+        yield f"  {local(each.at)} {each.action}{rules} by {each.by}{why} [{each.state}{came}]"
 
 
 def _quarantine(settings: Settings) -> Quarantine:
@@ -81,13 +138,14 @@ def _find(drop: str, settings: Settings) -> Path:
     return folder
 
 
-def _cells(entry: Listed) -> Sequence[Cell]:
+def _cells(entry: Listed, decided: _Decided) -> Sequence[Cell]:
     report = entry.report
     if report is None:
-        return [entry.folder.name, "damaged", "", "", "", "", "", entry.damaged, ""]
+        return [entry.folder.name, "damaged", "", "", "", "", "", "", entry.damaged, ""]
     subject, rows = report.subject, report.rows
     ids: list[Cell] = [subject.drop_id, state_cell(report.state), subject.feed, subject.customer]
-    return [*ids, rows.read, rows.rejected, local(report.finished_at), _commonest(report), subject.name]
+    decision = decided.word(entry.folder.name)
+    return [*ids, rows.read, rows.rejected, local(report.finished_at), decision, _commonest(report), subject.name]
 
 
 def _commonest(report: Report) -> str:
@@ -98,11 +156,11 @@ def _commonest(report: Report) -> str:
     return f"{problem.column}: {problem.rule}" if problem.column else problem.rule
 
 
-def _entry_json(entry: Listed) -> dict[str, Any]:
+def _entry_json(entry: Listed, decided: _Decided) -> dict[str, Any]:
     report = entry.report
     folder = {"folder": printable(str(entry.folder)), "damaged": printable(entry.damaged) or None}
     if report is None:
-        return {"drop": entry.folder.name, **folder}
+        return {"drop": entry.folder.name, **folder, **_decided_json(decided, entry.folder.name)}
     subject, rows, said = report.subject, report.rows, report.to_json()
     return {
         "drop": subject.drop_id,
@@ -115,4 +173,5 @@ def _entry_json(entry: Listed) -> dict[str, Any]:
         "rejected_because": said["rejected_because"],
         "finished_at": said["finished_at"],
         **folder,
+        **_decided_json(decided, entry.folder.name),
     }

@@ -87,6 +87,7 @@ def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, An
         ],
         "drops": _by_state({state: sum(each.get(state, 0) for each in counts.values()) for state in State}),
         "unsettled": len(ledger.unsettled(limit=MOST_UNSETTLED)) if ledger else 0,
+        "decisions": {"pending": ledger.decisions.waiting() if ledger else 0},
         "in_quarantine": _quarantined(app.folder(settings.quarantine.url, "quarantine.url")),
         "last_activity": _iso(ledger.last_activity() if ledger else None),
         "begun": ledger is not None,
@@ -139,6 +140,8 @@ def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "newest activity", _wall(found["last_activity"]) or "none"
     waiting = found["drops"][State.FOUND.value] + found["drops"][State.WORKING.value]
     yield "waiting", plural(waiting, "drop")
+    if found["decisions"]["pending"]:
+        yield "decisions", f"{found['decisions']['pending']:,} to be carried out"
     if found["unsettled"]:
         yield "to be settled", plural(found["unsettled"], "drop")
 

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from daemon.datafile import sync
+from daemon.durable import sync
 from daemon.errors import LedgerError
 
 #: What SQLite calls a file that is no database any more.

@@ -121,6 +121,8 @@ def _crashed(lock: _Lock) -> tuple[str, ...]:
 def _write(lock: _Lock, text: str) -> None:
     os.ftruncate(lock.fd, 0)
     os.pwrite(lock.fd, text.encode(), 0)
+    # After a power cut too the next holder is to know what this one may have left.
+    os.fsync(lock.fd)
 
 
 def _holder(lock: _Lock) -> str:

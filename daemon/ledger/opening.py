@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from daemon.durable import make_folder, sync
 from daemon.errors import LedgerError, LedgerMissingError
 from daemon.ledger import tables
 
@@ -26,6 +27,8 @@ RESTORE: Final = (
     "Restore it from a backup, made by `blobdrop ledger backup`: move what is there aside, with its -wal and -shm, "
     "and copy the backup to its place. Without one, make it anew from what is left: `blobdrop ledger rebuild`"
 )
+#: How SQLite opens a file to write it: one that is missing is an error, never a new empty ledger.
+_TO_WRITE: Final = "mode=rw"
 #: SQLite's names of what went wrong -> what it means and what to do.
 ADVICE: Final = (
     ("SQLITE_BUSY", f"another process has kept it locked for {BUSY_SECONDS:g} s. Stop that process, then try again"),
@@ -118,8 +121,10 @@ class Database:
         """Make the file keep a write-ahead log, so that readers and the writer do not wait for each other.
 
         Raises:
-            LedgerError: the file's folder cannot have one.
+            LedgerError: the file's folder cannot have one, or this user may not write there.
         """
+        if self._mode() != _TO_WRITE:
+            raise LedgerError(f"ledger {self.path}: {dict(ADVICE)['SQLITE_READONLY']}")
         with self._explained(), self._engine.connect() as connection:
             # A pragma on the driver's own connection: inside a transaction it would do nothing.
             mode = _switch_to_wal(connection.connection)
@@ -134,8 +139,7 @@ class Database:
         self._engine.dispose()
 
     def _connect(self) -> sqlite3.Connection:
-        # mode=rw: a file that is missing is an error, never a new empty ledger.
-        address = f"file:{quote(os.fsencode(self.path))}?mode=rw"
+        address = f"file:{quote(os.fsencode(self.path))}?{self._mode()}"
         connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
         # Python's own transactions would begin late and as readers; `_begin` begins them.
         connection.isolation_level = None
@@ -144,6 +148,14 @@ class Database:
         connection.execute("PRAGMA synchronous=FULL")
         self._inode = self._inode or _inode(self.path)
         return connection
+
+    def _mode(self) -> str:
+        """Return how SQLite is to open the file: to write, or as well as a user can who may only look."""
+        if os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK):
+            return _TO_WRITE
+        has_log = Path(f"{self.path}-wal").exists()
+        # Even to read a log SQLite wants to write beside the file. Where there is no log, nobody has the file open.
+        return "mode=ro" if has_log else "mode=ro&immutable=1"
 
     def _check_in_place(self) -> None:
         """Refuse to write into a file that somebody has removed or replaced under us: the rows would be lost."""
@@ -279,8 +291,10 @@ def _refuse_loss(path: Path, tables_exist: Callable[[], bool]) -> None:
 
 def _make_file(path: Path) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         path.touch()
+        for folder in (path.parent, path.parent.parent):
+            sync(folder)
     except OSError as error:
         reason = error.strerror or error
         raise LedgerError(

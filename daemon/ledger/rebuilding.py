@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from daemon.datafile import sync
+from daemon.durable import sync
 from daemon.errors import LedgerError
 from daemon.ledger.moves import insert
 from daemon.ledger.opening import Database, make_tables

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, Self
 
 import sqlalchemy as sa
 
 from daemon.errors import NotFoundError
-from daemon.ledger import history, moves
+from daemon.ledger import decisions, history, moves
+from daemon.ledger.decisions import Decisions
 from daemon.ledger.hold import Hold, Holder, held, holder
 from daemon.ledger.moves import AT_WORK
 from daemon.ledger.opening import file_of, open_existing, open_ledger
@@ -46,6 +48,11 @@ class Ledger(Queries):
             LedgerError: there is none yet, it cannot be read, or it is not of this program's version.
         """
         return cls(open_existing(file_of(url)))
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """What people have decided of drops in quarantine."""
+        return Decisions(self._database)
 
     def __enter__(self) -> Self:
         return self
@@ -187,11 +194,14 @@ class Ledger(Queries):
         The number is one above the feed's highest here and above `at_least`, the highest that the table holds.
 
         Raises:
-            LedgerError: the feed has an open batch already, or a drop is not being worked; nothing was written.
+            LedgerError: the feed has an open batch already, a drop is not being worked, or a decision does not wait;
+                nothing was written.
         """
-        ids = [outcome.drop_id for outcome in batch.outcomes]
+        ids = [] if batch.decided else [outcome.drop_id for outcome in batch.outcomes]
         with self._database.writing() as connection:
             moves.require_working(connection, ids, AT_WORK, "cannot go into a batch")
+            if batch.decided:
+                decisions.require_pending(connection, batch.outcomes)
             batch = numbered(batch, max(highest_batch(connection, batch.feed), at_least) + 1)
             moves.open_batch(connection, batch, now)
             for chunk in chunked(ids):
@@ -206,15 +216,21 @@ class Ledger(Queries):
         """
         ids = [outcome.drop_id for outcome in batch.outcomes]
         with self._database.writing() as connection:
-            if moves.close_batch(connection, batch, "committed", now):
+            if not moves.close_batch(connection, batch, "committed", now):
+                return
+            if batch.decided:
+                decisions.carry_out(connection, batch, now)
+            else:
                 moves.require_working(
                     connection, ids, _in_batch(batch), f"cannot be recorded with batch {batch.number}"
                 )
                 moves.end(connection, batch.outcomes, Kind.RECORDED, now)
-                moves.supersede(connection, batch, now)
+            moves.supersede(connection, batch, now)
 
     def forget(self, batch: Batch, now: float, reason: str = "") -> None:
-        """Drop an intent that the table does not hold: its drops are found again. Repeating it changes nothing.
+        """Drop an intent that the table does not hold: its drops are found again, its decisions wait again.
+
+        Repeating it changes nothing.
 
         Its number is not given again. The attempt does not count: the drops were worked well, the table was at fault.
 
@@ -255,8 +271,10 @@ class Ledger(Queries):
     # ---------------------------------------------------------------- WHAT IS KEPT
 
     def unreport(self, drop_id: str) -> bool:
-        """Note that the drop's report is about to be removed; False where it must stay."""
+        """Note that the drop's report is about to be removed; False where it must stay, for a decision that waits."""
         with self._database.writing() as connection:
+            if decisions.waits(connection, drop_id):
+                return False
             connection.execute(drops.update().where(drops.c.id == drop_id).values(report=""))
         return True
 

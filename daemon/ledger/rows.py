@@ -34,6 +34,10 @@ class Kind(enum.StrEnum):
     SUPERSEDED = "superseded"
     #: failed -> found: a person asked for another go.
     RETRIED = "retried"
+    #: rejected, partial -> partial, ingested: rows of it that a person has released or waived went into the table.
+    RELEASED = "released"
+    #: A person has decided on it, and the decision moved no row; the note says why.
+    DECIDED = "decided"
     #: Its object was kept, archived or deleted.
     SETTLED = "settled"
     #: Its object could not be settled now; the note says why.

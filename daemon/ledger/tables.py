@@ -10,9 +10,13 @@ How a drop moves, and the write that moves it:
     working -> (no row)                                          gone
     working -> ingested, partial, rejected, duplicate, failed    record, finish
     failed -> found                                              retry
+    rejected, partial -> partial, ingested                       record, of a batch that decisions have made
 
 and a batch: (new) -> intended by intend; intended -> committed by record; intended -> forgotten by forget. While its
 batch is intended, a drop leaves `working` by record or forget only.
+
+And a decision: (new) -> pending by the command that a person gives; pending -> done by record, or by end where it
+moves no row; pending -> refused, failed by end.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ import sqlalchemy as sa
 
 #: Every revision of these tables, oldest first; the last is what this program works with. A test holds it against
 #: the migrations, so that the version can be judged without importing Alembic.
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002")
 HEAD: Final = REVISIONS[-1]
 
 metadata: Final = sa.MetaData()
@@ -216,3 +220,38 @@ events = sa.Table(
 )
 
 sa.Index("events_by_drop", events.c.drop_id)
+
+#: What people have decided of drops in quarantine. Rows are added by commands; the daemon brings each to its end.
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, comment="Grows with time"),
+    sa.Column("drop_id", sa.Text, nullable=False, comment="Of which drop"),
+    sa.Column("action", sa.Text, nullable=False, comment="A value of daemon.decisions.Action"),
+    sa.Column("rules", sa.JSON, nullable=False, server_default=NO_RULES, comment="The rules that are waived"),
+    sa.Column("reason", sa.Text, nullable=False, server_default=EMPTY, comment="Why, in the person's words"),
+    sa.Column("by", sa.Text, nullable=False, comment="Who: the operating system's name of the user"),
+    sa.Column("at", sa.Double, nullable=False, comment="When it was decided, unix seconds"),
+    sa.Column("state", sa.Text, nullable=False, comment="A value of daemon.decisions.Standing"),
+    sa.Column(
+        "attempt", sa.Integer, nullable=False, server_default=ZERO, comment="How many goes have broken their worker"
+    ),
+    sa.Column("ended_at", sa.Double, comment="When it came to its end, unix seconds; null while pending"),
+    sa.Column("note", sa.Text, nullable=False, server_default=EMPTY, comment="What came of it, in words"),
+    sa.Column(
+        "rows_accepted", sa.BigInteger, nullable=False, server_default=ZERO, comment="Rows it brought into the table"
+    ),
+    sa.Column("feed", sa.Text, comment="With `batch`: the batch that brought them; null for none"),
+    sa.Column("batch", sa.BigInteger, comment="Its number"),
+    sa.ForeignKeyConstraint(["feed", "batch"], ["batches.feed", "batches.number"], name="decisions_in_batch"),
+)
+
+sa.Index("decisions_by_drop", decisions.c.drop_id)
+# A drop waits for one decision at a time, so that each is judged by what the one before has left.
+sa.Index(
+    "decisions_pending",
+    decisions.c.drop_id,
+    unique=True,
+    sqlite_where=sa.text("state = 'pending'"),
+    postgresql_where=sa.text("state = 'pending'"),
+)

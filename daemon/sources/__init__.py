@@ -54,11 +54,17 @@ class Source(Protocol):
     def settle(self, found: Found, after: After) -> None:
         """Do to the object what its drop's end asks for. Never touches another version of the object.
 
-        Idempotent: an object that is gone is done. An object that is listed although it was settled (a power cut
-        can undo the last moves) may be settled again.
+        Idempotent: an object that is gone is done. A power cut may undo it as long as `flush` was not called.
 
         Raises:
             SourceError: it could not be done now; it is tried again.
+        """
+
+    def flush(self) -> None:
+        """Make what was settled so far survive a power cut. To be called before the ledger says that it is settled.
+
+        Raises:
+            SourceError: nothing may be believed to be settled for good.
         """
 
     def expire(self, before: float) -> Iterator[int]:

@@ -1,7 +1,7 @@
 """Drops in a local folder and its sub-folders."""
 
 # Names may be any bytes, and a Path for each of 100,000 files costs more than its stat.
-# ruff: noqa: PTH100, PTH103
+# ruff: noqa: PTH100, PTH103, PTH120
 from __future__ import annotations
 
 import os
@@ -9,7 +9,7 @@ import re
 import shlex
 import stat
 from collections.abc import Callable, Iterator, MutableSet
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +17,7 @@ from urllib.parse import quote_from_bytes
 
 import structlog
 
+from daemon.durable import sync
 from daemon.errors import ChangedError, SourceError
 from daemon.model import After, Found
 from daemon.sources.archived import Archived, archived, expire
@@ -29,6 +30,8 @@ log = structlog.get_logger()
 #: Names that stand in a URI as they are, so that percent-encoding them can be saved (RFC 3986, unreserved).
 _plain = re.compile(r"[A-Za-z0-9._~-]+").fullmatch
 
+#: Folders are synced one by one up to so many; beyond it one sync of everything is quicker.
+SYNC_ONE_BY_ONE = 16
 #: What a listing could not look into: event, name, reason. Each is logged once for as long as it lasts.
 Note = tuple[str, str, str]
 
@@ -42,10 +45,12 @@ class FolderSource:
         self._settle_seconds = settle_seconds
         self._told: frozenset[Note] = frozenset()
         self._watching: Watching | None = None
+        #: Folders whose entries have been changed and not yet synced.
+        self._changed: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel to a worker without the threads that watch."""
-        return {**self.__dict__, "_watching": None}
+        """Travel to a worker, which settles nothing, without the threads that watch."""
+        return {**self.__dict__, "_watching": None, "_changed": set()}
 
     def describe(self) -> str:
         """Return the folder's path."""
@@ -89,16 +94,25 @@ class FolderSource:
         return _Reading(self._path(found), found)
 
     def settle(self, found: Found, after: After) -> None:
-        """Leave, remove or archive the file, which then is in `_archive/` of the root under the same relative path.
-
-        No folder is synced: a power cut can only undo a rename, and then the file is listed and settled again.
-        """
+        """Leave, remove or archive the file, which then is in `_archive/` of the root under the same relative path."""
         path = self._path(found)
         with _explained(path, "see that the daemon's user may write to this folder and to _archive"):
             if after is After.DELETE:
                 remove(path, found)
-            elif after is After.ARCHIVE:
-                archive(self._root, found, self.fetch)
+                self._changed.add(os.path.dirname(path))
+            elif after is After.ARCHIVE and (folder := archive(self._root, found, self.fetch)):
+                self._changed.update((os.path.dirname(path), folder, os.path.dirname(folder)))
+
+    def flush(self) -> None:
+        """Sync the folders that files have left and those that they have come to."""
+        with _explained(self._root, "check its disk"):
+            if len(self._changed) > SYNC_ONE_BY_ONE:
+                os.sync()
+            else:
+                for folder in self._changed:
+                    with suppress(FileNotFoundError):  # somebody has removed it since
+                        sync(folder)
+        self._changed.clear()
 
     def expire(self, before: float) -> Iterator[int]:
         """Remove from `_archive/` what came there before then."""

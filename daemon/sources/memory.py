@@ -90,6 +90,9 @@ class MemorySource:
             self._archived_at[found.name, found.version] = time.time()
         del self._objects[found.name]
 
+    def flush(self) -> None:
+        """Do nothing: no memory survives a power cut."""
+
     def expire(self, before: float) -> Iterator[int]:
         """Forget what was archived before then, one at each step."""
         for key in [key for key, at in self._archived_at.items() if at < before]:

@@ -1,7 +1,7 @@
 """Moving and removing just one version of a file, overwriting nothing, whatever happens to its name meanwhile."""
 
 # A path may be any bytes, and a Path for each of 10,000 files costs more than the rename.
-# ruff: noqa: PTH103, PTH104, PTH108, PTH112, PTH114, PTH116, PTH118, PTH120, PTH122
+# ruff: noqa: PTH104, PTH108, PTH112, PTH114, PTH116, PTH118, PTH120, PTH122
 from __future__ import annotations
 
 import ctypes
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+from daemon.durable import make_folder, sync
 from daemon.errors import ChangedError, SourceError
 from daemon.model import Found
 
@@ -53,11 +54,12 @@ def remove(path: str, found: Found) -> None:
         os.unlink(hidden)
 
 
-def archive(root: str, found: Found, fetch: Fetch) -> None:
+def archive(root: str, found: Found, fetch: Fetch) -> str | None:
     """Move the file below `_archive/`, if it is still the version that was found; one that is gone is fine.
 
     The same relative path where that is free, else with the drop's id before the suffix; nothing is overwritten.
     A file that cannot be renamed there (another file system, a symlink) is copied, synced, and then removed.
+    Returns the folder that it is in now, or would be; None for another version. The move itself is not synced.
 
     Raises:
         SourceError: every place is taken by something else.
@@ -67,12 +69,14 @@ def archive(root: str, found: Found, fetch: Fetch) -> None:
     move = _copy if os.path.islink(path) else _rename
     for place in _places(f"{root}/{ARCHIVE}", found):
         try:
-            return move(path, place, found, fetch)
+            move(path, place, found, fetch)
         except (FileExistsError, NotADirectoryError):
-            if _is_copy(path, place):
-                return remove(path, found)
+            if not _is_copy(path, place):
+                continue
+            remove(path, found)
         except ChangedError:
             return None  # another version now, which is another drop
+        return os.path.dirname(place)
     raise SourceError(
         f"{path} cannot be archived: {root}/{ARCHIVE} has other files in all of its places; move them away"
     )
@@ -154,7 +158,7 @@ def _with_id(file: str, drop_id: str) -> str:
 def _rename(path: str, place: str, found: Found, fetch: Fetch) -> None:
     folder = os.path.dirname(place)
     if not os.path.isdir(folder):
-        os.makedirs(folder, exist_ok=True)
+        make_folder(Path(folder))
     try:
         _take(path, place, found)
     except OSError as error:
@@ -166,7 +170,7 @@ def _rename(path: str, place: str, found: Found, fetch: Fetch) -> None:
 def _copy(path: str, place: str, found: Found, fetch: Fetch) -> None:
     """Copy the file and remove it only when the copy is on the disk under its name."""
     folder = os.path.dirname(place)
-    os.makedirs(folder, exist_ok=True)
+    make_folder(Path(folder))
     if os.path.lexists(place):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path, None, place)
     unfinished = f"{folder}/.{found.drop_id}.part"
@@ -174,21 +178,13 @@ def _copy(path: str, place: str, found: Found, fetch: Fetch) -> None:
         with fetch(found) as source:
             shutil.copyfile(source, unfinished)
             shutil.copystat(source, unfinished)
-        _sync(unfinished)
+        sync(unfinished)
         rename_new(unfinished, place)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(unfinished)
-    _sync(folder)
+    sync(folder)
     remove(path, found)
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_copy(path: str, place: str) -> bool:

@@ -27,7 +27,16 @@ class Store(Protocol):
         """Tell whether the feed has a table already."""
 
     def last_batch(self, feed: str) -> int:
-        """Return the number of the newest batch that the table holds; 0 for none. The truth after a crash.
+        """Return the number of the newest batch that the table holds; 0 for none.
+
+        Raises:
+            StoreError: the table cannot be read; nothing may be assumed.
+        """
+
+    def holds(self, batch: Batch) -> bool:
+        """Tell whether the table holds the batch, or a later one. Where it does, it does so after a power cut too.
+
+        To be asked after a crash, or a commit that failed, before anything relies on the batch.
 
         Raises:
             StoreError: the table cannot be read; nothing may be assumed.
@@ -42,7 +51,7 @@ class Store(Protocol):
         commit then fails); a column of another type is an error. When this returns, the rows survive a power cut.
 
         Raises:
-            StoreError: it failed, and `last_batch` tells whether the batch is in the table after all.
+            StoreError: it failed, and `holds` tells whether the batch is in the table after all.
         """
 
     def discard(self, feed: str, files: Iterable[DataFile]) -> None:
@@ -56,6 +65,9 @@ class Store(Protocol):
 
         Only for units that have never been part of a committed batch.
         """
+
+    def clear(self, feed: str) -> None:
+        """Delete what killed commits and compactions have left. Only while this process does neither."""
 
     def compact(self, feed: str, *, target_bytes: int, min_files: int) -> int:
         """Rewrite days with at least `min_files` small files into few large ones, same rows; return how many it merged.

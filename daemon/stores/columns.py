@@ -12,7 +12,7 @@ from daemon.datafile import DATE, plain_schema
 from daemon.errors import StoreError
 
 #: The engine's own columns, after the contract's, in this order.
-OWN = ("customer", DATE, "_drop", "_row", "_ingested_at")
+OWN = ("customer", DATE, "_drop", "_row", "_ingested_at", "_waived")
 
 #: What a Delta table can hold without changing it: no unsigned numbers, no nanoseconds, no zones but UTC.
 _HELD: tuple[Callable[[pa.DataType], bool], ...] = (

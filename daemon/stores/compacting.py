@@ -13,7 +13,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from daemon.datafile import DATE, path_of, sync
+from daemon.datafile import DATE, path_of
+from daemon.durable import sync
 from daemon.model import DataFile
 from daemon.stores.rewriting import Live, groups, merged
 from daemon.stores.transactions import Change, Table
@@ -36,9 +37,19 @@ def compact(table: Table, root: Path, *, target_bytes: int, min_files: int) -> i
     with _alone(root) as scratch:
         if scratch is None:
             return 0
-        _sweep(table, root)
+        _sweep(table, root, scratch)
         chosen = groups(table.live(), target_bytes, min_files)
-        return sum(_merge(table, root, scratch, files) for files in chosen)
+        merged_files = sum(_merge(table, root, scratch, files) for files in chosen)
+        _remove(scratch)
+    return merged_files
+
+
+def clear(table: Table, root: Path) -> None:
+    """Delete what a killed compaction has left, unless another one is at work."""
+    if (root / SCRATCH).exists():
+        with _alone(root) as scratch:
+            if scratch is not None:
+                _sweep(table, root, scratch)
 
 
 def _merge(table: Table, root: Path, scratch: Path, files: list[Live]) -> int:
@@ -56,12 +67,16 @@ def _merge(table: Table, root: Path, scratch: Path, files: list[Live]) -> int:
             (root / path).unlink()
 
 
-def _sweep(table: Table, root: Path) -> None:
-    """Delete merged files that a killed compaction did not get into the table; nobody else makes any meanwhile."""
+def _sweep(table: Table, root: Path, scratch: Path) -> None:
+    """Delete merged files that a killed compaction did not get into the table; nobody else makes any meanwhile.
+
+    The scratch folder goes last: that it is there says that there may be something to delete.
+    """
     found = {path.relative_to(root).as_posix() for path in root.glob(f"{DATE}=*/{MERGED}*")}
     if found and (orphans := found - {file.path for file in table.live()}):
         for path in orphans - table.known():
             (root / path).unlink()
+    _remove(scratch)
 
 
 def _swapped(table: Table, made: DataFile, files: list[Live]) -> bool:
@@ -84,7 +99,7 @@ def _are_live(table: Table, paths: list[str]) -> bool:
 
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[Path | None]:
-    """Give a scratch folder that nobody else writes to, empty; None while somebody else compacts this table."""
+    """Give a scratch folder that nobody else writes to; None while somebody else compacts this table."""
     with (root / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,11 +107,7 @@ def _alone(root: Path) -> Iterator[Path | None]:
             yield None
             return
         try:
-            scratch = root / SCRATCH
-            # What a killed compaction has left; the lock says that it is not at work any more.
-            _remove(scratch)
-            yield scratch
-            _remove(scratch)
+            yield root / SCRATCH
         finally:
             # Unlocked by name: a worker forked meanwhile has the file open too, and would keep it locked.
             fcntl.flock(lock, fcntl.LOCK_UN)

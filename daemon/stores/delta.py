@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,11 +17,11 @@ from daemon.errors import StoreError
 from daemon.model import Batch, DataFile, Held
 from daemon.staging import staged
 from daemon.stores.columns import added, arranged
-from daemon.stores.compacting import compact
+from daemon.stores.compacting import clear, compact
 from daemon.stores.contents import held_in
 from daemon.stores.expiring import expire
 from daemon.stores.rewriting import Holding, holding, without
-from daemon.stores.transactions import Change, Mark, Table, create, explained, has_log
+from daemon.stores.transactions import Change, Mark, Table, clear_log, create, explained, has_log
 
 #: How often a batch is tried again because another change came first. Each time somebody else got on, so this is only
 #: reached when something is wrong.
@@ -65,6 +66,14 @@ class DeltaStore:
             table = self._table(feed)
             return table.batch(self._app) if table else 0
 
+    def holds(self, batch: Batch) -> bool:
+        """Tell whether the table holds the batch, or a later one, for good."""
+        if self.last_batch(batch.feed) < batch.number:
+            return False
+        # Whoever committed it may have been killed before it pushed the log's entry to the disk.
+        os.sync()
+        return True
+
     def commit(self, batch: Batch, schema: pa.Schema) -> None:
         """Make the batch part of the table, in one transaction."""
         columns = arranged(schema)
@@ -87,6 +96,14 @@ class DeltaStore:
         with self._using(feed):
             root = self._root(feed)
             return self._remove(feed, (path.relative_to(root).as_posix() for path in staged(root, units)))
+
+    def clear(self, feed: str) -> None:
+        """Delete what killed commits and compactions have left in the table's folder and in its log."""
+        with self._using(feed):
+            clear_log(self._root(feed))
+            table = self._table(feed)
+            if table is not None:
+                clear(table, self._root(feed))
 
     def compact(self, feed: str, *, target_bytes: int, min_files: int) -> int:
         """Merge days' small files into large ones; return how many files were merged into others."""

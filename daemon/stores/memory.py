@@ -68,6 +68,10 @@ class MemoryStore:
         """Return the number of the newest batch that the table holds; 0 for none."""
         return self._tables[feed].number if feed in self._tables else 0
 
+    def holds(self, batch: Batch) -> bool:
+        """Tell whether the table holds the batch, or a later one."""
+        return self.last_batch(batch.feed) >= batch.number
+
     def commit(self, batch: Batch, schema: pa.Schema) -> None:
         """Make the batch part of the table."""
         columns = arranged(schema)
@@ -90,6 +94,9 @@ class MemoryStore:
         """Delete what killed workers have staged under these names; return how many files."""
         root = self._folder / feed
         return self._remove(feed, (path.relative_to(root).as_posix() for path in staged(root, units)))
+
+    def clear(self, feed: str) -> None:
+        """Do nothing: commits and compactions leave no files behind."""
 
     def compact(self, feed: str, *, target_bytes: int, min_files: int) -> int:
         """Merge days' small files into large ones; return how many files were merged into others."""

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from daemon.datafile import ROW_GROUP_ROWS, Part, day_of, encoding_of
+from daemon.durable import sync
 from daemon.errors import StoreError
 from daemon.model import DataFile
 from daemon.stores.columns import widened
@@ -88,14 +89,16 @@ def _may_hold(file: Live, ids: Sequence[str]) -> bool:
 
 
 def without(root: Path, held: Holding, drops: Collection[str], path: str) -> DataFile:
-    """Write the file's other rows to `root`/`path`.
+    """Write the file's other rows to `root`/`path`, and push the file and its name to the disk.
 
     Raises:
         StoreError: the disk is full, or the rows do not add up.
     """
     ids = pa.array(sorted(drops), pa.string())
     kept = (table.filter(pc.invert(pc.is_in(table["_drop"], ids))) for table in _tables(held.file.place(root)))
-    return _written(root, path, kept, held.rows - held.found)
+    file = _written(root, path, kept, held.rows - held.found)
+    sync((root / path).parent)
+    return file
 
 
 def merged(root: Path, files: Sequence[Live], schema: pa.Schema, scratch: Path, path: str) -> DataFile:

@@ -20,7 +20,8 @@ from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from daemon.datafile import DATE, sync
+from daemon.datafile import DATE
+from daemon.durable import sync
 from daemon.errors import StoreError
 from daemon.model import DataFile
 from daemon.stores.rewriting import Live
@@ -238,6 +239,15 @@ def sync_log(root: Path, version: int) -> None:
         written.append(log / "_last_checkpoint")
     for path in (*written, log):
         sync(path)
+
+
+def clear_log(root: Path) -> None:
+    """Delete what a killed commit has left in the log: the library writes `ENTRY#1`, links it, and takes it away.
+
+    Should another program be between the first and the last at this very instant, it commits once more.
+    """
+    for path in (root / "_delta_log").glob("*#*"):
+        path.unlink(missing_ok=True)
 
 
 def _entry(root: Path, version: int) -> Path:

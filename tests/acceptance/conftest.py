@@ -195,7 +195,11 @@ class Blobdrop:
 
     def rejected(self, name: str, *, feed: str = "metrics") -> list[dict[str, str]]:
         """Return the records of a drop's rejected.csv; none where there is no such file."""
-        path = self.entry(name, feed=feed) / "rejected.csv"
+        return self.rejected_in(self.entry(name, feed=feed))
+
+    def rejected_in(self, entry: Path) -> list[dict[str, str]]:
+        """Return the records of an entry's rejected.csv; none where there is no such file."""
+        path = entry / "rejected.csv"
         if not path.exists():
             return []
         csv.field_size_limit(10**7)
@@ -210,7 +214,7 @@ class Blobdrop:
 
     def originals(self, name: str, *, feed: str = "metrics") -> list[Path]:
         """Return the files that were kept of a drop beside its report."""
-        ours = {"rejected.csv", "report.json", "report.html"}
+        ours = {"rejected.csv", "origins.parquet", "report.json", "report.html"}
         return [path for path in self.entry(name, feed=feed).iterdir() if path.name not in ours]
 
     def table(self, feed: str = "metrics") -> pa.Table:
@@ -233,7 +237,7 @@ class Blobdrop:
             in_table = counts.get(drop.feed, Counter())[drop.id]
             assert in_table == (0 if superseded else rows.accepted), drop
             if drop.state is State.PARTIAL:
-                assert len(self.rejected(drop.found.name.partition("/")[2])) == rows.rejected, drop
+                assert len(self.rejected_in(Path(drop.report))) == rows.rejected, drop
 
     def _tables(self) -> list[Path]:
         return [log.parent for log in self.store.glob("*/_delta_log")]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon import cli, errors
+from daemon import cli, errors, quarantining
 from daemon.config import NAMED
 from daemon.settings import DialectSettings, FeedSettings, Settings
 
@@ -25,7 +25,7 @@ def settings() -> Iterator[str]:
 
 
 def commands() -> Iterator[str]:
-    for group, prefix in ((cli.app, "blobdrop"), (cli.quarantine, "blobdrop quarantine")):
+    for group, prefix in ((cli.app, "blobdrop"), (quarantining.quarantine, "blobdrop quarantine")):
         for command in group.registered_commands:
             assert command.callback is not None
             yield f"{prefix} {command.name or command.callback.__name__}"
@@ -35,7 +35,7 @@ def options() -> Iterator[str]:
     """Yield the options of every command, each once."""
     found = dict.fromkeys(
         name
-        for group in (cli.app, cli.quarantine)
+        for group in (cli.app, quarantining.quarantine)
         for command in group.registered_commands
         for parameter in inspect.signature(command.callback or print, eval_str=True).parameters.values()
         for given in getattr(parameter.annotation, "__metadata__", ())

@@ -109,21 +109,44 @@ class DelimitedReader:
         blocks = self._blocks()
         # The first block lacks the header and is not to be joined with the second for that.
         nearly = self._block_bytes - self._block_bytes // 8
-        rest, row, line, tidy, final = b"", 1, self._head.lines + 1, True, False
+        rest, row, line, tidy, final, is_open = b"", 1, self._head.lines + 1, True, False, False
         while not final:
             # As much again as is left over, lest a quote that stays open for long be looked at block by block.
             more = min(len(rest), grammar.max_bytes - len(rest))
-            block, final = _next_block(blocks, max(nearly, more))
+            block, final = opening.joined(blocks, max(nearly, more))
             data = lines.closed(rest + block) if final else rest + block
             end = len(data) if final else lines.last_line_end(data)
-            whole = Block(data=data, end=end, row=row, line=line, final=final)
-            # A file that is not tidy in one block is rarely so in the next: do not look twice at each of them.
-            part = (read_tidy(whole, cells, describer) if tidy else None) or read_exactly(whole, cells, describer)
-            for chunk in part.chunks(self._limits.batch_rows):
-                yield _unguarded(chunk) if self.returned else chunk
-            row, line, tidy = row + part.count, line + part.lines, part.tidy
-            rest = data[part.used :]
-            self._refuse_long(data, end, part.used, line)
+            start = 0
+            for stop in self._stops(data, end, final=final) if is_open else (end,):
+                part = data if start == 0 and stop == end else data[start:stop]
+                whole = Block(data=part, end=stop - start, row=row, line=line, final=final or stop < end)
+                # A file that is not tidy in one block is rarely so in the next: do not look twice at each of them.
+                read = (read_tidy(whole, cells, describer) if tidy else None) or read_exactly(whole, cells, describer)
+                for chunk in read.chunks(self._limits.batch_rows):
+                    yield _unguarded(chunk) if self.returned else chunk
+                row, line, tidy = row + read.count, line + read.lines, read.tidy
+                start += read.used
+            rest, is_open = data[start:], start < end
+            self._refuse_long(data, end, start, line)
+
+    def _stops(self, data: bytes, end: int, *, final: bool) -> Iterator[int]:
+        """Yield the line ends up to which to read data that begin with a quote left open; none to wait for more.
+
+        Where nothing can close it, the lines behind it are read in small steps: what is known of each line takes far
+        more memory than a short line itself.
+        """
+        longest = self._grammar.max_bytes
+        quiet = data.find(self._grammar.quote, lines.line_after(data, 0), end)
+        quiet = end if quiet < 0 else quiet
+        if quiet == end and end <= longest and not final:
+            return
+        stop = 0
+        if quiet == end or quiet > longest:
+            while step := lines.last_line_end(data[stop : min(stop + self._block_bytes, quiet)]):
+                stop += step
+                yield stop
+        if stop < end:
+            yield end
 
     def _blocks(self) -> Iterator[bytes]:
         encoding, limits = self._encoding, self._limits
@@ -135,17 +158,6 @@ class DelimitedReader:
         if len(data) - data.endswith(b"\r") - end > self._grammar.max_bytes:
             pending = lines.line_bounds(data[used:end], end - used)
             raise records.line_too_long(line + len(pending.ends), self._grammar)
-
-
-def _next_block(blocks: Iterator[bytes], least: int) -> tuple[bytes, bool]:
-    """Join blocks, small as decompressors give them, to `least` bytes; tell whether these are the last, maybe none."""
-    parts: list[bytes] = []
-    for block in blocks:
-        parts.append(block)
-        least -= len(block)
-        if least <= 0:
-            return b"".join(parts), False
-    return b"".join(parts), True
 
 
 def _unguarded(chunk: Chunk) -> Chunk:

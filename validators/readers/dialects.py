@@ -47,9 +47,11 @@ class Found:
 def find_dialect(path: Path, *, name: str, dialect: Dialect, limits: Limits) -> Found:
     """Find out how a file is written.
 
-    A name that ends in `.tsv` or `.tab` means tabs, a byte order mark its encoding. With `dialect.auto` the delimiter
-    is looked for (comma, semicolon, tab or bar, the one that gives records with the same number of fields, two at
-    least) and so is the encoding (UTF-8 if that is what the bytes beyond ASCII mostly are, else Windows-1252).
+    A name that ends in `.tsv` or `.tab` means tabs, unless the first record has none and is one of the feed's own
+    delimiter; and the other way round. A byte order mark means its encoding. With `dialect.auto` the delimiter is
+    looked for (comma, semicolon, tab or bar, the one that gives records with the same number of fields, two at least;
+    none of them anywhere means one column) and so is the encoding (UTF-8 if that is what the bytes beyond ASCII mostly
+    are, else Windows-1252).
     Quotes are never turned off.
 
     Raises:
@@ -64,13 +66,9 @@ def find_dialect(path: Path, *, name: str, dialect: Dialect, limits: Limits) -> 
     else:
         encoding = opening.encoding_of(head, dialect.encoding)
         notes += [encoding.note] if encoding.note else []
-    if _has_tabs(name):
-        dialect = replace(dialect, delimiter="\t")
-    elif dialect.auto:
-        delimiter, words = _guessed_delimiter(head, encoding, dialect, limits)
-        dialect = replace(dialect, delimiter=delimiter)
-        notes.append(f"delimiter found: {words}")
-    return Found(dialect=replace(dialect, encoding=encoding.name), encoding=encoding, notes=tuple(notes))
+    delimiter, note = _delimiter(name, head, encoding, dialect, limits)
+    dialect = replace(dialect, delimiter=delimiter, encoding=encoding.name)
+    return Found(dialect=dialect, encoding=encoding, notes=(*notes, note) if note else tuple(notes))
 
 
 def returned_delimiter(first: str, dialect: Dialect) -> str:
@@ -85,6 +83,43 @@ def returned_delimiter(first: str, dialect: Dialect) -> str:
         if tuple(unquoted(field, dialect.quote) for field in last) == RETURNED:
             return delimiter
     return ""
+
+
+def _delimiter(name: str, head: bytes, encoding: Encoding, dialect: Dialect, limits: Limits) -> tuple[str, str]:
+    """Return the delimiter of this file, and what the report should say of it: the name's, the feed's, or another."""
+    tabs = _has_tabs(name)
+    if tabs or not dialect.auto:
+        named, other = ("\t", dialect.delimiter) if tabs else (dialect.delimiter, "\t")
+        if not _lies(named, other, head, encoding, dialect, limits):
+            return named, ""
+        if not dialect.auto:
+            return other, f"{'named as TSV' if tabs else 'not named as TSV'}, holds {_words(other)}; read with them"
+    delimiter, words = _guessed_delimiter(head, encoding, dialect, limits)
+    return delimiter, f"delimiter found: {words}"
+
+
+def _lies(named: str, other: str, head: bytes, encoding: Encoding, dialect: Dialect, limits: Limits) -> bool:
+    """Tell whether a file's name is wrong about its delimiter: one field with it, and several with the other one.
+
+    Where the columns are given, there have to be as many fields as columns.
+    """
+    first = head[encoding.mark :].lstrip(b"\0\r\n").splitlines()[:1]
+    if named == other or not first or named.encode() in first[0] or other.encode() not in first[0]:
+        return False  # as nearly always, and without a closer look
+    text = lines.closed(b"".join(opening.as_utf8(iter([head]), encoding)))
+    fields = [_first_fields(text, replace(dialect, delimiter=each), limits) for each in (named, other)]
+    wanted = 0 if dialect.header else len(dialect.columns)
+    return fields[0] <= 1 and (fields[1] == wanted if wanted else fields[1] > 1)
+
+
+def _first_fields(text: bytes, dialect: Dialect, limits: Limits) -> int:
+    """Count the fields of the first record; 0 where its quotes are wrong."""
+    found = records.scan(text, len(text), records.grammar_of(dialect, limits), final=True)
+    return int(found.fields[0]) if len(found) and found.faults[0] == records.Fault.NONE else 0
+
+
+def _words(delimiter: str) -> str:
+    return next((f"{words}s" for each, words in _DELIMITERS if each == delimiter), repr(delimiter))
 
 
 def _has_tabs(name: str) -> bool:
@@ -122,7 +157,7 @@ def _guessed_delimiter(head: bytes, encoding: Encoding, dialect: Dialect, limits
     whole = len(head) < _SAMPLE_BYTES
     data = lines.closed(text) if whole else text
     end = len(data) if whole else lines.last_line_end(data)
-    seen, fitting = [], []
+    seen, fitting, single = [], [], True
     for delimiter, words in _DELIMITERS:
         grammar = records.grammar_of(replace(dialect, delimiter=delimiter), limits)
         found = records.scan(data, end, grammar, final=whole)
@@ -132,6 +167,9 @@ def _guessed_delimiter(head: bytes, encoding: Encoding, dialect: Dialect, limits
         seen.append(f"{words}: {fields} in {same:,} of {len(found):,} records")
         if fields > 1 and same > _LEAST_SHARE * len(found):
             fitting.append((delimiter, words))
+        single &= bool((found.fields == 1).all())
+    if single:
+        return dialect.delimiter, "none, for the file has one column"
     if len(fitting) != 1:
         raise _unclear(seen, [words for _, words in fitting])
     return fitting[0]

@@ -20,6 +20,9 @@ SNIFF_BYTES = 64 * 1024
 _TOKEN_CHARS = 12
 
 _BLANKS = " \t\r\n"
+#: What separates the fields of a table whose name does not say that it is one, and lines in which it is looked for.
+_DELIMITERS = (",", ";", "\t", "|")
+_LINES_SEEN = 10
 _EXPECTED = "expected CSV, TSV, NDJSON, JSON, Parquet or Excel (.xlsx)"
 _EXPORT = "Export the data as CSV, NDJSON, JSON, Parquet or .xlsx, and drop that file."
 
@@ -143,8 +146,8 @@ def decide(name: str, head: bytes, *, whole: bool) -> tuple[Format, tuple[str, .
         label = suffix_of(name)
         return found, (f"the name ends in {label}, which says nothing of its format; read as {found}",) if label else ()
     if found == named or not sure:
-        return _kept(name, named, head), ()
-    return found, (f"named {suffix_of(name)}, holds {found}; read as {found}",)
+        found = _kept(name, named, head)
+    return found, () if found == named else (f"named {suffix_of(name)}, holds {found}; read as {found}",)
 
 
 def cut_short(error: json.JSONDecodeError) -> bool:
@@ -155,7 +158,11 @@ def cut_short(error: json.JSONDecodeError) -> bool:
 def _kept(name: str, named: Format, head: bytes) -> Format:
     """Keep what the suffix says, unless the bytes rule it out."""
     binary = {Format.PARQUET: (b"PAR1", b"PARE"), Format.EXCEL: (b"PK\x03\x04",)}.get(named)
-    if binary is None or head.startswith(binary):
+    if named is Format.DELIMITED or (binary and head.startswith(binary)):
+        return named
+    if _is_table(_text(head)):
+        return Format.DELIMITED
+    if binary is None:
         return named
     start = head[:40].decode("utf-8", "backslashreplace").splitlines()[:1]
     raise FileProblem(
@@ -180,6 +187,16 @@ def _sniff(head: bytes, named: Format | None, *, whole: bool) -> tuple[Format, b
     text = _text(head).lstrip(_BLANKS)
     _refuse_markup(text)
     return _sniff_json(text, named, whole=whole)
+
+
+def _is_table(text: str) -> bool:
+    """Tell whether a text is nothing but lines with delimiters, as far as its first ones show: two, at the least."""
+    if text.lstrip(_BLANKS).startswith(("{", "[")) or _CONTROL.search(text.encode(errors="replace")):
+        return False
+    lines = [line.strip(_BLANKS) for line in text.splitlines() if line.strip(_BLANKS)][:_LINES_SEEN]
+    if any(line.startswith(("{", "[")) for line in lines):
+        return False
+    return len(lines) > 1 and any(all(each in line for line in lines[:2]) for each in _DELIMITERS)
 
 
 def _blank(head: bytes) -> bool:

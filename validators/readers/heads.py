@@ -94,25 +94,25 @@ def read_head(path: Path, found: Found, limits: Limits) -> Head:
 
 
 def _first_record(blocks: Iterator[bytes], grammar: Grammar) -> _First:
-    data = b""
-    for block in blocks:
+    data, final = b"", False
+    while not final:
+        # As much again as there is, lest a quote that stays open for long be looked at block by block.
+        block, final = opening.joined(blocks, max(1, len(data)))
         if not data:
             _refuse_binary(block, grammar)
-        data += block
-        end = lines.last_line_end(data)
-        if end and (first := _first_of(data, end, grammar, final=False)):
+        data = lines.closed(data + block) if final else data + block
+        end = len(data) if final else lines.last_line_end(data)
+        if end and (first := _first_of(data, end, grammar, final=final)):
             return first
         if len(data) - end > grammar.max_bytes + 1:
             raise records.line_too_long(1 + len(lines.line_bounds(data, end).ends), grammar)
-    data = lines.closed(data)
-    first = _first_of(data, len(data), grammar, final=True)
-    if first is None:
-        raise FileProblem("empty_file", "the file has no header and no rows", hint="Send a file with a header line.")
-    return first
+    raise FileProblem("empty_file", "the file has no header and no rows", hint="Send a file with a header line.")
 
 
 def _first_of(data: bytes, end: int, grammar: Grammar, *, final: bool) -> _First | None:
-    found = records.scan(data, end, grammar, final=final)
+    """Return the first record of `data[:end]`; None if there is none, or it needs more bytes to be understood."""
+    stop, settled = _window(data, end, grammar, final=final)
+    found = records.scan(data, stop, grammar, final=settled)
     if not len(found):
         return None
     length = int(found.after[0])
@@ -122,8 +122,25 @@ def _first_of(data: bytes, end: int, grammar: Grammar, *, final: bool) -> _First
         line=int(found.lines[0]) + 1,
         length=length,
         lines=len(lines.line_bounds(data, length).ends),
-        line_bytes=found.used / found.used_lines,
+        line_bytes=end / max(1, data.count(b"\n", 0, end) or data.count(b"\r", 0, end)),
     )
+
+
+def _window(data: bytes, end: int, grammar: Grammar, *, final: bool) -> tuple[int, bool]:
+    """Return up to where the first record can be, and whether what follows is no matter.
+
+    It is one line nearly always; only where a quote is open on it, and another quote comes later, is there more to see.
+    """
+    start = len(data) - len(data.lstrip(b"\r\n"))
+    if start >= end:
+        return end, final
+    stop = lines.line_after(data, start)
+    if not grammar.quote or data.count(grammar.quote, start, stop) % 2 == 0:
+        return stop, True
+    if data.find(grammar.quote, stop, end) < 0:
+        waits = not final and end - start <= grammar.max_bytes
+        return (start, False) if waits else (stop, True)
+    return end, final
 
 
 def _refuse_binary(block: bytes, grammar: Grammar) -> None:

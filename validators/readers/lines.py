@@ -33,6 +33,14 @@ def last_line_end(data: bytes) -> int:
     return max(feed, data.rfind(b"\r", feed + 1, stop)) + 1
 
 
+def line_after(data: bytes, start: int) -> int:
+    r"""Return where the line after the one at `start` begins, the length if there is none; a `\r\n` is one line end."""
+    feed, back = data.find(b"\n", start), data.find(b"\r", start)
+    if back < 0 or 0 <= feed <= back + 1:
+        return feed + 1 if feed >= 0 else len(data)
+    return back + 1
+
+
 def closed(data: bytes) -> bytes:
     """Return the last bytes of a file with a line end at their end; none stay none."""
     return data if not data or data.endswith((b"\n", b"\r")) else data + b"\n"

@@ -195,6 +195,17 @@ def without(count: int, blocks: Iterator[bytes]) -> Iterator[bytes]:
             yield rest
 
 
+def joined(blocks: Iterator[bytes], least: int) -> tuple[bytes, bool]:
+    """Join blocks, small as decompressors give them, to `least` bytes; tell whether these are the last, maybe none."""
+    parts: list[bytes] = []
+    for block in blocks:
+        parts.append(block)
+        least -= len(block)
+        if least <= 0:
+            return b"".join(parts), False
+    return b"".join(parts), True
+
+
 def _unmarked_wide(head: bytes, name: str) -> Encoding:
     if head and 0 not in head:
         # A table in such a codec has NULs. A corrected rejected.csv may well come back as UTF-8.

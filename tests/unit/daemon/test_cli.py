@@ -10,13 +10,13 @@ from typing import get_args
 
 import pytest
 
-from daemon import __version__, cli
+from daemon import __version__, asking, cli
 from daemon.model import State
 from daemon.settings import LogSettings
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = ("run", "check", "status", "feeds", "drops", "config", "retry", "compact")
-QUARANTINE = ("list", "show")
+QUARANTINE = ("list", "show", "release", "waive", "discard")
 #: What `--help` must not wait for.
 HEAVY = ("pandas", "pandera", "pyarrow", "numpy", "sqlalchemy", "pydantic", "structlog", "duckdb", "deltalake", "rich")
 #: Processor seconds of `--help`, the interpreter's own start included; the aim is 0.15 on an idle machine.
@@ -110,7 +110,7 @@ def test_the_words_of_options_are_those_of_the_code() -> None:
 
 
 def test_an_error_prints_nothing_that_a_terminal_would_obey(capsys: pytest.CaptureFixture[str]) -> None:
-    cli._tell("first \x1b[31m\nsecond \udcff")
+    asking.tell("first \x1b[31m\nsecond \udcff")
 
     assert capsys.readouterr().err == "blobdrop: first \\x1b[31m\n  second \\udcff\n"
 

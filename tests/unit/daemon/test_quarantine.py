@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from daemon.entries import NAME_BYTES, safe_name
 from daemon.errors import NotFoundError, WorkError
 from daemon.model import State
-from daemon.quarantine import NAME_BYTES, SYNC_ONE_BY_ONE, Quarantine, read_report, safe_name
+from daemon.quarantine import SYNC_ONE_BY_ONE, Quarantine, read_report
 from daemon.reports import Report, Subject
 from validators.model import Rows
 

@@ -6,9 +6,11 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pandas as pd
 import pandera.pandas as pandera
 import pytest
 
+from validators import check_frame
 from validators.contract import Contract, load_contract
 from validators.errors import ContractError
 
@@ -212,6 +214,71 @@ def test_options_are_refused_where_nothing_takes_them(tmp_path: Path) -> None:
 def test_a_function_that_returns_something_else_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "orders.py", "def orders(): return 42")
     assert "it is a value of type int, and not a pandera DataFrameModel" in refusal("orders.py:orders", base=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("named", "is_a"),
+    [("pa.Column(int)", "Column"), ("pa.SeriesSchema(int)", "SeriesSchema"), ("pa.Check.gt(1)", "Check")],
+)
+def test_other_things_of_pandera_are_no_contract_though_they_can_be_called(
+    tmp_path: Path, named: str, is_a: str
+) -> None:
+    write(tmp_path, "orders.py", f"{PANDERA}orders = {named}")
+    assert f"it is a value of type {is_a}, and not a pandera" in refusal("orders.py:orders", base=tmp_path)
+
+
+def test_a_yaml_file_for_another_library_is_refused(tmp_path: Path) -> None:
+    text = str(pandera.DataFrameSchema({"a": pandera.Column(int)}).to_yaml())
+    write(tmp_path, "orders.yaml", text.replace("api: pandas", "api: polars"))
+    assert "orders.yaml is a schema for polars. Write it with `import pandera.pandas as pa`" in refusal(
+        "orders.yaml", base=tmp_path
+    )
+
+
+def test_a_file_that_registers_checks_with_pandera_is_loaded_by_many_feeds(tmp_path: Path) -> None:
+    registered = """
+        import pandera.extensions as extensions
+        @extensions.register_check_method(statistics=["of"])
+        def multiple(series, *, of): return series % of == 0
+    """
+    write(tmp_path, "neighbours.py", registered)
+    model = f"""
+        {PANDERA}
+        import neighbours
+        class Orders(pa.DataFrameModel):
+            amount: int = pa.Field(multiple=3)
+    """
+    for name in ("one.py", "two.py", "one.py"):
+        write(tmp_path, name, model)
+        contract = load_contract(f"{name}:Orders", base=tmp_path)
+        checked = check_frame(pd.DataFrame({"amount": [1, 3, 6]}), contract)
+        assert checked.good["amount"].tolist() == [3, 6]
+    assert not hasattr(pandera.Check, "multiple")
+
+
+def test_checks_that_an_installed_package_has_registered_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path / "site-packages")
+    write(
+        tmp_path,
+        "site-packages/company_checks_for_tests.py",
+        """
+        import pandera.extensions as extensions
+        @extensions.register_check_method()
+        def tiny_for_tests(series): return series < 3
+        """,
+    )
+    write(
+        tmp_path,
+        "orders.py",
+        f"""
+        {PANDERA}
+        import company_checks_for_tests
+        class Orders(pa.DataFrameModel):
+            amount: int = pa.Field(tiny_for_tests=())
+        """,
+    )
+    for _ in range(2):
+        assert [rule.name for rule in load_contract("orders.py:Orders", base=tmp_path).rules] == ["tiny_for_tests"]
 
 
 def test_the_built_in_contracts_are_loaded_by_name() -> None:

@@ -11,6 +11,8 @@ import pytest
 from validators.contract import Contract
 from validators.matching import ABSENT
 
+FOREIGN = "none of them is known here: is the file for another feed?"
+
 
 def contract(*, aliases: dict[str, str] | None = None, any_of: Any = (), **options: Any) -> Contract:
     columns = {
@@ -52,6 +54,33 @@ def test_a_missing_column_without_anything_near_is_told_with_the_files_columns()
 def test_a_file_of_which_no_column_is_known_may_be_for_another_feed() -> None:
     hint = "the file's columns are x, y; none of them is known here: is the file for another feed?"
     assert problems(contract().match(["x", "y"]))[0][3] == hint
+
+
+def test_the_files_columns_are_told_once_however_many_are_missing() -> None:
+    made = contract(any_of=[("a", "b"), ("a", "c"), ("d", "e")])
+    assert problems(made.match(["x", "Amount"])) == [
+        (
+            "missing_column",
+            "unit_id",
+            "the column 'unit_id' is missing",
+            "the file's columns are x, Amount; " + FOREIGN,
+        ),
+        ("missing_column", "amount", "the column 'amount' is missing", "the file has 'Amount': did you mean 'amount'?"),
+        ("missing_column", "a", "the column 'a' is missing, and so are 'b' and 'c', which would do instead", ""),
+        ("missing_column", "d", "one of the columns 'd' or 'e' is missing", ""),
+    ]
+    made = contract(any_of=[("a", "note"), ("a", "c")])
+    assert [each[2] for each in problems(made.match(["unit_id", "amount", "note"]))] == [
+        "one of the columns 'a' or 'c' is missing"
+    ]
+
+
+@pytest.mark.parametrize(("header", "written"), [("unit_id;amount", ";"), ("unit_id\tamount", "\\t"), ("u|a", "|")])
+def test_a_header_that_is_one_name_is_probably_separated_otherwise(header: str, written: str) -> None:
+    shown = header.replace("\t", "\\t")
+    hint = f"the file's only column is '{shown}': are its fields separated by {written}? "
+    hint += f'Then set delimiter = "{written}" in the feed\'s dialect'
+    assert problems(contract().match([header]))[0][3] == hint
 
 
 @pytest.mark.parametrize("cell", ["12.5", "-3", "1,5", "2026-03-01", "2026-03-01T12:00:00Z"])

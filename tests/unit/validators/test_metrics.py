@@ -112,7 +112,7 @@ def test_the_names_seen_in_the_wild_are_understood() -> None:
         ),
         (
             ["unit_id", "id_type", "metric_name", "date", "value"],
-            ["'metric_value' or 'numerator'", "'metric_value' or 'denominator'"],
+            ["'metric_value' is missing, and so are 'numerator' and 'denominator', which would do instead"],
         ),
         (["unit_id", "id_type", "metric_name", "date", "numerator"], ["'metric_value' or 'denominator'"]),
         (["Unit_ID", "id_type", "metric_name", "date", "metric_value"], ["the column 'unit_id' is missing"]),

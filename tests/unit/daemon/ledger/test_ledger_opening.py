@@ -7,9 +7,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
@@ -19,11 +20,11 @@ from alembic.script import ScriptDirectory
 from daemon.errors import LedgerError, LedgerMissingError
 from daemon.ledger import Ledger, opening, tables
 from daemon.ledger.opening import Database, file_of, migrate
-
-if TYPE_CHECKING:
-    from tests.unit.daemon.ledger.conftest import World
+from tests.unit.daemon.ledger.conftest import World
 
 ROOT = Path(__file__).parents[4]
+#: The user without rights, on every Linux.
+NOBODY = 65534
 
 
 def exist() -> bool:
@@ -155,8 +156,8 @@ class TestMigrations:
     def test_a_command_on_a_ledger_of_an_older_program_says_start_the_daemon(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(tables, "REVISIONS", ("0001", "0002"))
-        monkeypatch.setattr(tables, "HEAD", "0002")
+        monkeypatch.setattr(tables, "REVISIONS", (*tables.REVISIONS, "9999"))
+        monkeypatch.setattr(tables, "HEAD", "9999")
 
         with pytest.raises(LedgerError, match=r"older program .*blobdrop run --once"):
             Ledger.open_read(world.url)
@@ -213,6 +214,58 @@ class TestCommands:
         with world.ledger.hold(1.0), Ledger.open_read(world.url) as command:
             assert command.drop("a.csv").reason == "the worker died"
             assert command.retry("a.csv", world.now()) == (drop.id,)
+
+
+class TestUsersWhoMayOnlyLook:
+    @pytest.fixture
+    def folder(self) -> Iterator[Path]:
+        """A folder that others may look into, as pytest's own are not."""
+        with tempfile.TemporaryDirectory() as name:
+            Path(name).chmod(0o755)
+            yield Path(name)
+
+    @pytest.mark.parametrize("daemon_runs", [False, True])
+    def test_they_read_what_is_there(self, folder: Path, daemon_runs: bool) -> None:
+        world = World(folder)
+        world.ingest("a.csv")
+        if not daemon_runs:
+            world.ledger.close()
+
+        said = as_nobody(lambda: ", ".join(each.found.name for each in Ledger.open_read(world.url).drops()))
+
+        assert said == "a.csv"
+        world.ledger.close()
+
+    def test_they_start_no_daemon_and_are_told_which_right_is_missing(self, folder: Path) -> None:
+        world = World(folder)
+        world.ledger.close()
+
+        def start() -> str:
+            with pytest.raises(LedgerError) as caught:
+                world.open()
+            return str(caught.value)
+
+        assert "this user may not write to it. Give the user the right" in as_nobody(start)
+
+
+def as_nobody(work: Callable[[], str]) -> str:
+    """Do the work in a process that may write nothing of ours."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setuid(NOBODY)
+            os.write(write, work().encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read().decode()
+    os.waitpid(child, 0)
+    return said
 
 
 class TestUrls:

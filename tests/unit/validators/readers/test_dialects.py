@@ -55,8 +55,41 @@ class TestTheDelimiter:
         assert "comma and semicolon fit equally well" in found.message
         assert "comma: 2 in 2 of 2 records" in found.message
 
-    def test_one_column_is_refused(self, tmp_path: Path) -> None:
-        assert "none of comma, semicolon, tab and bar fits" in unclear(tmp_path, b"a\n1\n2\n").message
+    def test_a_file_without_any_delimiter_has_one_column(self, tmp_path: Path) -> None:
+        found = find(tmp_path, b"a\n1\n2\n")
+        assert (found.dialect.delimiter, found.notes[-1]) == (",", "delimiter found: none, for the file has one column")
+
+    def test_a_delimiter_in_few_records_is_refused(self, tmp_path: Path) -> None:
+        assert "none of comma, semicolon, tab and bar fits" in unclear(tmp_path, b"a\n1\n2;3\n").message
+
+    @pytest.mark.parametrize(
+        ("name", "data", "delimiter", "note"),
+        [
+            ("a.tsv.gz", b"a,b\n1,2\t3\n", ",", "named as TSV, holds commas; read with them"),
+            ("a.csv", b"\na\tb\n1,5\t2\n", "\t", "not named as TSV, holds tabs; read with them"),
+            ("a", b'"a"\t"b"\n1\t2\n', "\t", "not named as TSV, holds tabs; read with them"),
+            ("a.csv", "a\tb\n1\t2\n".encode("utf-16"), "\t", "not named as TSV, holds tabs; read with them"),
+            ("a.csv", b'"a\tb"\n1\n', ",", ""),
+            ("a.csv", b"a\n1\t2\n", ",", ""),
+            ("a.tsv", b"a\n1,2\n", "\t", ""),
+            ("a.csv", b"a;b\n1;2\n", ",", ""),
+        ],
+    )
+    def test_a_name_that_lies_about_tabs_is_found_out(
+        self, tmp_path: Path, name: str, data: bytes, delimiter: str, note: str
+    ) -> None:
+        found = find(tmp_path, data, name=name, dialect=Dialect())
+        assert found.dialect.delimiter == delimiter
+        assert note in (*found.notes, "")
+
+    def test_a_name_that_lies_has_as_many_fields_as_columns_are_given(self, tmp_path: Path) -> None:
+        given = Dialect(header=False, columns=("a", "b"))
+        assert find(tmp_path, b"1\t2\n", name="a.csv", dialect=given).dialect.delimiter == "\t"
+        assert find(tmp_path, b"1\t2\t3\n", name="a.csv", dialect=given).dialect.delimiter == ","
+
+    def test_with_auto_a_name_that_lies_is_looked_through(self, tmp_path: Path) -> None:
+        found = find(tmp_path, b"a,b\n1,2\n", name="a.tsv")
+        assert (found.dialect.delimiter, found.notes[-1]) == (",", "delimiter found: comma")
 
     def test_an_empty_file_is_empty(self, tmp_path: Path) -> None:
         with pytest.raises(FileProblem) as caught:

@@ -108,6 +108,8 @@ def test_unmistakable_bytes_win_over_the_suffix_and_a_note_says_so(
         ("a.ndjson", b'oops\n{"a":1}\n', Format.NDJSON),
         ("a.ndjson", b'{"metrics":[{"a":1}]}\n', Format.NDJSON),
         ("a.json", b"unit_id,value\n", Format.JSON),
+        ("a.ndjson", b'oops, broken\nand, again\n{"a":1}\n', Format.NDJSON),
+        ("a.json", b'"a": 1,\n"b": 2}\n[', Format.JSON),
         ("a.json", b'{"a":1}', Format.JSON),
         ("a.json", b"[" * 5000, Format.JSON),
     ],
@@ -170,9 +172,19 @@ def test_an_empty_file_is_said_to_be_empty(name: str, head: bytes) -> None:
     assert caught.value.rule == "empty_file"
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.xlsx.gz", "a.json", "a.ndjson"])
+@pytest.mark.parametrize("head", [b"unit_id,value\nu1,2\n", b'\n"unit_id";"value"\r\n"u1";2', b"a\tb\r1\t2\r"])
+def test_a_table_is_read_as_one_whatever_its_suffix(name: str, head: bytes) -> None:
+    label = name.removesuffix(".gz")[1:]
+    note = f"named {label}, holds delimited text; read as delimited text"
+    assert decide(name, head, whole=True) == (Format.DELIMITED, (note,))
+    assert decide(name, codecs.BOM_UTF16_LE + head.decode().encode("utf-16-le"), whole=True)[0] is Format.DELIMITED
+
+
 @pytest.mark.parametrize("name", ["a.parquet", "a.xlsx"])
-def test_text_with_a_binary_suffix_is_refused_with_what_it_begins_with(name: str) -> None:
-    with pytest.raises(FileProblem, match="it begins with 'unit_id,value'") as caught:
-        decide(name, b"unit_id,value\nu1,2\n", whole=True)
+@pytest.mark.parametrize("head", [b"unit_id,value\n", b"unit_id,value says\nthe server", b"unit_id,value\n\0\0,\n"])
+def test_other_text_with_a_binary_suffix_is_refused_with_what_it_begins_with(name: str, head: bytes) -> None:
+    with pytest.raises(FileProblem, match="it begins with 'unit_id,value") as caught:
+        decide(name, head, whole=True)
     assert caught.value.rule == "not_data"
     assert "give it that suffix" in caught.value.hint

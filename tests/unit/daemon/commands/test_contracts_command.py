@@ -1,0 +1,47 @@
+"""`feeds` and `config`: what is set, and whether every contract can be loaded."""
+
+from __future__ import annotations
+
+import pytest
+
+from daemon.commands import contracts
+from daemon.errors import ContractError
+from tests.unit.daemon.commands.conftest import Place
+
+
+def test_a_feed_is_shown_with_what_its_rows_must_be_and_what_it_has_brought(worked: Place) -> None:
+    assert contracts.feeds(worked.config, json=True) == 0
+    (feed,) = worked.json()
+    assert feed["time_column"] == "date"
+    assert (feed["rows"], feed["customers"]) == ({"accepted": 14, "rejected": 3}, 1)
+    assert contracts.feeds(worked.config, json=False) == 0
+    said = worked.out()
+    assert "14 in the table, 3 set aside" in said
+    assert "metrics/**, {customer}/metrics/**" in said
+
+
+def test_every_setting_is_shown_with_where_it_came_from(place: Place) -> None:
+    assert contracts.config(place.config, json=True) == 0
+    settings = {each["name"]: each for each in place.json()["settings"]}
+    assert settings["source.settle_seconds"]["value"] == 0.0
+    assert settings["source.settle_seconds"]["origin"] == str(place.config)
+    assert settings["source.poll_seconds"]["origin"] == "default"
+    assert settings["feeds[0].name"]["origin"] == str(place.config)
+
+
+def test_a_contract_that_cannot_be_loaded_is_shown_and_then_told_with_its_feed(place: Place) -> None:
+    place.config.write_text(place.config.read_text().replace("precomputed_metrics", "precomputed"))
+    for command in (contracts.feeds, contracts.config):
+        with pytest.raises(ContractError, match="feed 'metrics': "):
+            command(place.config, json=False)
+        assert "cannot be loaded" in place.out()
+
+
+def test_what_a_contracts_file_prints_is_no_part_of_the_answer(place: Place) -> None:
+    place.file(
+        "loud.py", b"import pandera.pandas as pa\nprint('loud')\ncontract = pa.DataFrameSchema({'n': pa.Column(int)})\n"
+    )
+    text = place.config.read_text().replace("validators.metrics:precomputed_metrics", "loud.py:contract")
+    place.config.write_text(text)
+    assert contracts.config(place.config, json=True) == 0
+    assert place.json()["feeds"][0]["error"] is None

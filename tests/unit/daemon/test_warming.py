@@ -1,0 +1,16 @@
+"""The warm parent is started without importing anything slow here; what it holds itself, `test_workers` looks at."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+HEAVY = "{'pandas', 'pandera', 'pyarrow', 'numpy', 'sqlalchemy', 'pydantic', 'deltalake', 'duckdb'}"
+
+
+def test_starting_it_imports_nothing_slow_here() -> None:
+    program = f"import sys, daemon.warming; print(sorted({HEAVY} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
