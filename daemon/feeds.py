@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote_from_bytes
 
-from daemon.errors import ConfigError
+from daemon.errors import ConfigError, NotFoundError
 from daemon.model import Feed
 from daemon.sources.names import left_out_folder
+from validators.suggest import did_you_mean
 
 #: Whose a drop is when the pattern binds no customer.
 DEFAULT_CUSTOMER = "default"
@@ -24,6 +25,12 @@ _CUSTOMER = "{customer}"
 #: What a component of a pattern is made of.
 _TOKENS = re.compile(r"\{[^{}]*\}|[{}]|\*+|\?|[^{}*?]+")
 _MEANS = {"*": "[^/]*", "?": "[^/]"}
+
+
+def no_such_feed(feed: str, names: Sequence[str]) -> NotFoundError:
+    """Return the error of a name that is no feed's, with the one that was probably meant."""
+    hint = did_you_mean(feed, names) or f"there {'is only' if len(names) == 1 else 'are'} {', '.join(names)}"
+    return NotFoundError(f"there is no feed {feed!r}; {hint}")
 
 
 class Feeds:

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from validators.sentences import printable
 
+#: The daemon's last event.
+STOPPED: Final = "daemon.stopped"
 #: Wide enough for every word, so that names stand below each other.
 WORD_WIDTH: Final = 10
 
@@ -16,7 +18,7 @@ Fields = Mapping[str, Any]
 
 
 def drop_line(event: str, fields: Fields, folder: str) -> tuple[str, str] | None:
-    """Return a word and a sentence for an event of one drop, such as `drop.partial`; None for other events.
+    """Return a word and a sentence for an event of one drop, such as `drop.partial`, or the end; None for other events.
 
     Args:
         event: its name.
@@ -24,6 +26,8 @@ def drop_line(event: str, fields: Fields, folder: str) -> tuple[str, str] | None
         folder: the current folder; paths below it are shown from there.
     """
     kind, _, word = event.partition(".")
+    if event == STOPPED:
+        return word.ljust(WORD_WIDTH), _said(fields)
     says = _SAYS.get(word)
     if kind != "drop" or says is None or "name" not in fields:
         return None

@@ -28,7 +28,13 @@ _COLOURS = {
     "critical": "\x1b[1;31m",
 }
 #: Of the words for what became of a drop; the others are warnings.
-_STATES = {"ingested": "\x1b[32m", "duplicate": "\x1b[36m", "rejected": "\x1b[31m", "failed": "\x1b[1;31m"}
+_STATES = {
+    "ingested": "\x1b[32m",
+    "duplicate": "\x1b[36m",
+    "stopped": "\x1b[1m",
+    "rejected": "\x1b[31m",
+    "failed": "\x1b[1;31m",
+}
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 #: A value that needs no quotes to be told from its neighbours.
 _bare = re.compile(r"[^\s\"'=]+").fullmatch

@@ -46,7 +46,8 @@ def plain(report: Report, *, checked_only: bool = False, folder: str = "") -> st
 def show(report: Report, console: Console, *, checked_only: bool = False, folder: str = "") -> None:
     """Print the report in the form that suits the console: colours on a terminal, plain lines in a pipe."""
     if console.is_terminal:
-        console.print(render(report, checked_only=checked_only, folder=folder))
+        # Paths are never broken, so that they can be copied; everything else fits.
+        console.print(render(report, checked_only=checked_only, folder=folder), crop=False)
     else:
         console.file.write(plain(report, checked_only=checked_only, folder=folder))
 
@@ -125,10 +126,16 @@ def _advice(report: Report, *, checked_only: bool, folder: str) -> Iterator[Rend
     elif report.state is State.REJECTED:
         yield Text("What to do: mend the file and drop it again; nothing of it was taken in.")
     else:
-        where = f"{printable(folder)}/rejected.csv" if folder else "the rows listed above"
-        yield Text(f"What to do: mend {where} and drop that into the same folder under a new name, as CSV in UTF-8.")
+        what = "its rejected.csv" if folder else "the rows listed above"
+        yield Text(f"What to do: mend {what} and drop that into the same folder under a new name, as CSV in UTF-8.")
+    if folder and report.state is State.PARTIAL:
+        yield _unbroken(f"Rows:   {printable(folder)}/rejected.csv")
     if folder:
-        yield Text(f"Report: {printable(folder)}/report.html")
+        yield _unbroken(f"Report: {printable(folder)}/report.html")
+
+
+def _unbroken(line: str) -> Text:
+    return Text(line, no_wrap=True, overflow="ignore")
 
 
 def _indented(text: str, style: str = "") -> Padding:

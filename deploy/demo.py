@@ -6,6 +6,7 @@ Everything is below ./var/demo, made anew each time.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -70,13 +71,13 @@ def _lay_out() -> None:
         path.write_text(text, encoding="utf-8")
     for name in ("blobdrop.toml", "orders.py"):
         shutil.copyfile(HERE / "demo" / name, DEMO / name)
-    _say(f"Three files lie in {DEMO / 'drops'}. Now: blobdrop run --once --config {CONFIG}", "")
+    _say(f"Three files lie in {DEMO / 'drops'}. Now: {_typed('run --once')}", "")
 
 
 def _show_report() -> None:
     drop = next(each for each in _json("quarantine", "list") if each["feed"] == "metrics")
     report = _blobdrop("quarantine", "show", drop["drop"]).stdout.splitlines()
-    _say("", f"The report on the dirty one, from: blobdrop quarantine show {drop['drop']} --config {CONFIG}", "")
+    _say("", f"The report on the dirty one, from: {_typed('quarantine show ' + drop['drop'])}", "")
     _say(*(f"  {line}".rstrip() for line in report[:REPORT_LINES]))
     if len(report) > REPORT_LINES:
         _say(f"  ... and {len(report) - REPORT_LINES} lines more")
@@ -88,7 +89,14 @@ def _show_paths() -> None:
         _say(f"  table       {table}")
     for page in sorted((DEMO / "quarantine").glob("*/*/*/report.html")):
         _say(f"  report      {page}", f"  its rows    {page.with_name('rejected.csv')}")
-    _say(f"  everything  blobdrop status --config {CONFIG}")
+    _say(f"  everything  {_typed('status')}")
+
+
+def _typed(command: str) -> str:
+    """Return a command as it can be typed here, where it need not be on the PATH."""
+    installed = Path(sys.executable).with_name("blobdrop")
+    name = os.path.relpath(installed) if installed.exists() and not shutil.which("blobdrop") else "blobdrop"
+    return f"{name} {command} --config {CONFIG}"
 
 
 def _json(*arguments: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from daemon import app, terminal
-from daemon.commands.looking import begun
+from daemon.commands.looking import begun, refuse_unknown
 from daemon.commands.showing import Cell, Column, local, local_zone, print_json, print_table, say, state_cell
 from daemon.decisions import Decision, Standing, plain
 from daemon.errors import NotFoundError
@@ -24,6 +24,8 @@ def list_entries(config: Path | None, *, feed: str | None, customer: str | None,
     """Print what is in quarantine, the newest first."""
     settings = begun(config).settings
     found = _quarantine(settings).list(customer=customer, feed=feed, limit=limit)
+    if not found:
+        refuse_unknown(feed, settings)
     decided = _decided(settings, [each.folder.name for each in found])
     if json:
         print_json([_entry_json(each, decided) for each in found])

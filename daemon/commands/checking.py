@@ -21,7 +21,7 @@ from daemon import app, logs, terminal
 from daemon.commands.showing import note, print_json
 from daemon.config import Configuration, load
 from daemon.errors import ContractError, FileProblem, NotFoundError, WorkError
-from daemon.feeds import DEFAULT_CUSTOMER, Feeds
+from daemon.feeds import DEFAULT_CUSTOMER, Feeds, no_such_feed
 from daemon.landing import subject_of
 from daemon.model import Drop, Feed, Found
 from daemon.prepare import contract_of, digest, policy_of
@@ -35,7 +35,6 @@ from validators.judging import Judged
 from validators.model import Limits, Verdict
 from validators.readers import open_file
 from validators.sentences import printable
-from validators.suggest import did_you_mean
 
 #: How often a second the progress line is drawn anew.
 FRAMES: Final = 8
@@ -124,8 +123,7 @@ def _only(feeds: Mapping[str, Feed], feed: str | None, file: Path) -> Feed:
     if feed is not None:
         if feed in feeds:
             return feeds[feed]
-        hint = did_you_mean(feed, tuple(feeds))
-        raise NotFoundError(f"there is no feed {feed!r}; {hint or f'there are {names}'}")
+        raise no_such_feed(feed, tuple(feeds))
     if len(feeds) == 1:
         return next(iter(feeds.values()))
     raise NotFoundError(f"{printable(str(file))}: no feed's pattern fits this path; name the feed with --feed: {names}")

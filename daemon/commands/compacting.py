@@ -8,9 +8,8 @@ from typing import Final
 from daemon import app
 from daemon.commands.looking import begun
 from daemon.commands.showing import Column, print_json, print_table
-from daemon.errors import NotFoundError
+from daemon.feeds import no_such_feed
 from daemon.settings import MB
-from validators.suggest import did_you_mean
 
 #: Two small files of a day are worth one large one to whoever asks for it; the daemon itself is more patient.
 MIN_FILES: Final = 2
@@ -21,8 +20,7 @@ def compact(config: Path | None, *, feed: str | None, json: bool) -> int:
     settings = begun(config).settings
     names = [each.name for each in settings.feeds]
     if feed is not None and feed not in names:
-        hint = did_you_mean(feed, names) or f"there are {', '.join(names)}"
-        raise NotFoundError(f"there is no feed {feed!r}; {hint}")
+        raise no_such_feed(feed, names)
     # A compaction commits under no ledger's name: it is no batch.
     store = app.store_of(settings, "")
     target = settings.store.target_file_mb * MB

@@ -24,9 +24,12 @@ from daemon.commands.showing import (
 )
 from daemon.config import Configuration, load
 from daemon.errors import ConfigError, NotFoundError
+from daemon.feeds import no_such_feed
 from daemon.ledger import DropRow, Event, Holder, Ledger
+from daemon.ledger.opening import file_of
 from daemon.model import State
 from daemon.reports import iso
+from daemon.settings import SQLITE, Settings
 from validators.sentences import printable
 
 #: What every command says before the first run.
@@ -40,6 +43,17 @@ def begun(config: Path | None) -> Configuration:
     """Read the settings for a command that only looks, with warnings going to stderr."""
     logs.configure("text", "warning", sys.stderr)
     return load(config, os.environ)
+
+
+def refuse_unknown(feed: str | None, settings: Settings) -> None:
+    """Say so where nothing was found for a feed that there is not; one that there was may still have drops.
+
+    Raises:
+        NotFoundError: no feed has this name.
+    """
+    names = [each.name for each in settings.feeds]
+    if feed is not None and feed not in names:
+        raise no_such_feed(feed, names)
 
 
 # -------------------------------------------------------------------- STATUS
@@ -73,7 +87,7 @@ def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, An
             "drops": printable(str(app.folder(settings.source.url, "source.url"))),
             "tables": printable(str(app.folder(settings.store.url, "store.url"))),
             "quarantine": printable(str(app.folder(settings.quarantine.url, "quarantine.url"))),
-            "ledger": printable(settings.ledger.url),
+            "ledger": printable(f"{SQLITE}{file_of(settings.ledger.url)}"),
         },
         "feeds": [
             {
@@ -177,8 +191,10 @@ def drops(
     json: bool,
 ) -> int:
     """Print drops, the newest first; or all that has happened to one object."""
-    ledger = app.open_for_reading(begun(config).settings)
+    settings = begun(config).settings
+    ledger = app.open_for_reading(settings)
     if ledger is None:
+        refuse_unknown(feed, settings)
         _print_drops((), json=json)
         return 0
     with ledger:
@@ -187,6 +203,8 @@ def drops(
             return 0
         wanted = State(state) if state else None
         found = ledger.drops(wanted, feed=feed, customer=customer, name=name, limit=limit)
+    if not found:
+        refuse_unknown(feed, settings)
     _print_drops(found, json=json)
     if not json and len(found) == limit:
         say("", f"These are the newest {limit:,}; for more: --limit {limit * 10}")

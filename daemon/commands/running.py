@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import which
 from typing import Any, Final
 
 import structlog
@@ -21,11 +22,13 @@ from daemon.commands.showing import Column, note, plural, print_json, print_tabl
 from daemon.config import Configuration, load
 from daemon.errors import ConfigError
 from daemon.ingest import Ingest
-from daemon.lines import near
+from daemon.lines import STOPPED, near
 from daemon.model import State
 from daemon.tally import NAMED, Tally, Troubled
 from validators.sentences import printable
 
+#: The command, where it is installed.
+NAME: Final = "blobdrop"
 #: How often a second the progress line is drawn anew.
 FRAMES: Final = 8
 #: States whose drops have bad data: exit code 1.
@@ -43,7 +46,7 @@ def run(config: Path | None, *, once: bool, json: bool, log_format: str | None, 
     with app.daemon(configuration, os.environ) as daemon:
         _welcome(configuration, is_text=tell() == "text")
         daemon.loop.run()
-    structlog.get_logger().info("daemon.stopped", note="nothing is half done")
+    structlog.get_logger().info(STOPPED, note="nothing is half done")
     return 0
 
 
@@ -81,6 +84,7 @@ def _welcome(configuration: Configuration, *, is_text: bool) -> None:
         f"  Rows appear in    {tables}/FEED",
         f"  Reports appear in {quarantine}/CUSTOMER/FEED/DROP/report.html",
         f"  Files then are    {_settled(configuration, drops)}",
+        f"  Look around with  {_called()} status",
         "",
         "Press Ctrl-C to stop; nothing is left half done. What becomes of each file is told here.",
     ]
@@ -91,6 +95,15 @@ def _patterns(configuration: Configuration) -> Iterator[str]:
     width = max(len(feed.name) for feed in configuration.settings.feeds)
     for feed in configuration.settings.feeds:
         yield f"                      {feed.name.ljust(width)}  {'  or  '.join(feed.paths)}"
+
+
+def _called() -> str:
+    """Return how this command is called from the current folder: by its name only where that is on the PATH."""
+    program = Path(sys.argv[0])
+    if program.name != NAME:
+        return f"{near(sys.executable, str(Path.cwd()))} -m daemon"
+    found = which(NAME)
+    return NAME if found and Path(found).samefile(program) else near(str(program.absolute()), str(Path.cwd()))
 
 
 def _settled(configuration: Configuration, drops: Path) -> str:

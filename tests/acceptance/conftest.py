@@ -163,10 +163,14 @@ class Blobdrop:
 
     # ---------------------------------------------------------------- WHAT CAME OF IT
 
+    def ledger(self) -> Ledger:
+        """Open the ledger, to ask it."""
+        return Ledger.open_read(self._url("ledger", f"sqlite:///{self.folder}/var/ledger.db"))
+
     def drops(self) -> tuple[DropRow, ...]:
         """Return what the ledger knows, the oldest drop first."""
         try:
-            with Ledger.open_read(self._url("ledger", f"sqlite:///{self.folder}/var/ledger.db")) as ledger:
+            with self.ledger() as ledger:
                 return ledger.drops(limit=100_000)[::-1]
         except LedgerError:
             return ()  # the daemon has just begun to make it

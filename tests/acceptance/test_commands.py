@@ -38,7 +38,7 @@ class Orders(pa.DataFrameModel):
     order_id: int = pa.Field(ge=1)
     @pa.check("order_id")
     def deadly(cls, column):
-        if Path(__file__).with_name("deadly").exists():
+        if len(column) and Path(__file__).with_name("deadly").exists():
             os._exit(7)
         return column > 0
 """
@@ -170,7 +170,15 @@ def test_the_daemon_says_where_to_drop_and_tells_each_drop_on_its_terminal(blobd
     assert f"Reports appear in {blobdrop.folder}/var/quarantine/CUSTOMER/FEED/DROP/report.html" in shown
     assert "Press Ctrl-C to stop" in shown
     assert "\x1b[32mingested" in shown
-    assert "daemon.stopped" in shown
+    assert f"Look around with  {sys.executable} -m daemon status" in shown
+    assert "stopped\x1b[0m     nothing is half done" in shown or "stopped   \x1b[0m nothing is half done" in shown
+
+
+def test_ctrl_c_at_the_start_leaves_no_traceback_of_any_process(blobdrop: Blobdrop) -> None:
+    code, shown = on_a_terminal(blobdrop, "run", "--once", interrupt_after="starting")
+
+    assert code in (0, 130)  # 0 where it had got as far as stopping in good order
+    assert "Traceback" not in shown
 
 
 def test_a_terminal_sees_progress_and_no_line_of_it_is_left(blobdrop: Blobdrop) -> None:
@@ -280,6 +288,13 @@ def test_before_the_first_run_every_command_says_so_and_makes_nothing(blobdrop: 
     assert "nothing was ingested yet" in refused(blobdrop, "retry", "--all-failed")
     assert "There is no drop 'x' in quarantine" in refused(blobdrop, "quarantine", "show", "x")
     assert not (blobdrop.folder / "var").exists()
+
+
+def test_a_feed_that_there_is_not_is_no_empty_list(blobdrop: Blobdrop) -> None:
+    said = "there is no feed 'metric'; did you mean 'metrics'?"
+    for command in (("drops",), ("quarantine", "list")):
+        assert said in refused(blobdrop, *command, "--feed", "metric")
+        assert answer(blobdrop, *command, "--feed", "events") == []
 
 
 def test_a_ledger_that_is_gone_while_tables_are_there_is_an_error(blobdrop: Blobdrop) -> None:
@@ -424,6 +439,14 @@ def test_a_contract_that_cannot_be_loaded_is_a_configuration_error_with_its_feed
     assert "blobdrop: feed 'orders': contract 'orders.py:Orders'" in done.stderr
     assert "nonsense_of_nobody" in done.stderr
     assert blobdrop.states() == {}
+
+
+def test_a_contract_that_kills_its_worker_is_a_configuration_error_with_its_feed(blobdrop: Blobdrop) -> None:
+    (blobdrop.folder / "orders.py").write_text("import os\nos._exit(7)\n")
+    blobdrop.configure(FEEDS)
+
+    said = refused(blobdrop, "run", "--once")
+    assert "feed 'orders': contract 'orders.py:Orders' was being loaded when the worker ended by itself" in said
 
 
 @pytest.mark.parametrize("command", ["run", "status", "drops", "feeds", "config"])

@@ -149,6 +149,21 @@ def test_the_same_bytes_in_two_units_are_one_drop_and_its_duplicate(rig: Rig) ->
     assert rig.staged() == rig.in_table()
 
 
+def test_bytes_that_came_into_the_table_while_they_were_worked_once_more_are_a_duplicate(rig: Rig) -> None:
+    a, b = claim_and_hold(rig, a=good(3), b=good(3))
+    rig.workers.work(1)
+    rig.clock.now += LINGER_SECONDS
+    rig.ingest.collect()
+    rig.clock.now += LINGER_SECONDS
+    rig.ingest.collect()
+    assert rig.rows() == {a.id: 3}
+    rig.turn()
+    assert rig.staged() == rig.in_table()
+    rig.turn()
+    assert rig.state(b) is State.DUPLICATE
+    assert rig.rows() == {a.id: 3}
+
+
 def test_bytes_whose_commit_was_undone_make_no_duplicate(rig_of: Callable[..., Rig]) -> None:
     """Whoever brings them too may be the only one left who does."""
 

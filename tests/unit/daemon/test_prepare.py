@@ -16,7 +16,7 @@ import pytest
 from daemon import prepare as preparing
 from daemon.errors import ChangedError, ContractError, SourceError, StoreError, WorkError
 from daemon.landing import Landing
-from daemon.model import Drop, Found, OnDuplicate, Outcome, Prepared, State
+from daemon.model import Drop, Found, Limits, OnDuplicate, Outcome, Prepared, State
 from daemon.prepare import SMALL_BYTES, day_of, describe
 from daemon.quarantine import read_report
 from daemon.sources.memory import MemorySource
@@ -186,6 +186,18 @@ def test_a_large_drop_gets_the_outcome_that_a_small_one_gets(rig: Rig) -> None:
         assert replace(alone, started_at=0.0, finished_at=0.0) == replace(small, started_at=0.0, finished_at=0.0)
 
 
+def test_a_small_file_of_several_batches_is_read_from_its_start_again(rig_of: Callable[..., Rig]) -> None:
+    rig = rig_of(limits=Limits(batch_rows=16))
+    lines = [line.decode().strip().split(",") for line in text.rows(40)]
+    table = pa.table(dict(zip(text.HEADER.decode().strip().split(","), zip(*lines, strict=True), strict=True)))
+    pq.write_table(table, rig.folder / "a.parquet")
+    rig.source.put("metrics/a.parquet", (rig.folder / "a.parquet").read_bytes())
+    drops = rig.intake.look().drops
+    _, prepared = rig.prepare(drops)
+    assert staged_rows(rig, prepared) == {drops[0].id: 40}
+    assert of(prepared, drops[0]).rows.read == 40
+
+
 # ---------------------------------------------------------------- DUPLICATES
 
 
@@ -296,6 +308,14 @@ def test_a_unit_that_fails_leaves_nothing_staged(rig: Rig) -> None:
     with pytest.raises(StoreError, match="cannot be written: Not a directory"):
         rig.prepare([large(drop) for drop in rig.put(a=good(3), b=other_day)])
     assert rig.staged() == set()
+
+
+def test_a_quarantine_that_cannot_be_written_ends_the_unit_and_nothing_is_staged(rig: Rig) -> None:
+    (rig.folder / "quarantine").write_text("a file where the folder should be")
+    for way in (as_it_is, large):
+        with pytest.raises(WorkError, match=r"The quarantine at .* cannot be used"):
+            rig.prepare([way(drop) for drop in rig.put(a=good(3), b=dirty())])
+        assert rig.staged() == set()
 
 
 def test_rows_that_are_staged_are_held_against_those_that_were_accepted(

@@ -48,7 +48,8 @@ def test_a_pipe_gets_plain_lines_that_are_never_broken() -> None:
     said = "row 3 (line 4), column id_type: found 'userid', expected one of user_id, stable_id; did you mean 'user_id'?"
     assert f"  {said}\n" in text
     assert "id_type, isin (4 rows, the first 2 of them)\n" in text
-    assert "mend /q/acme/rejected.csv" in text
+    assert "mend its rejected.csv" in text
+    assert "Rows:   /q/acme/rejected.csv\nReport: /q/acme/report.html\n" in text
 
 
 def test_a_check_says_what_would_happen_and_speaks_of_no_folder() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -185,4 +186,4 @@ def test_what_a_rule_over_the_file_says_is_found_by_record_number() -> None:
 def test_words_of_a_forced_problem_join_the_others() -> None:
     made = judged(CONTRACT, texts(s=["x", "user_id"], n=["1", "1"]))
     forced = Hit(rule="own", column=None, expected="", failed=mask(True, False))
-    assert told(made, [forced]).to_pylist() == ["s: expected one of user_id, stable_id; own"]
+    assert told(replace(made, forced=(forced,))).to_pylist() == ["s: expected one of user_id, stable_id; own"]
