@@ -12,7 +12,8 @@ The way a file takes is the way to read this package:
     ledger/     what has happened to every drop
 
 Around it: `config` reads the settings, `app` wires everything and alone names concrete classes, `loop` goes round,
-`cli` is the command line. Values travel frozen (`model`); only sources, stores, ledger and quarantine change the world.
+`cli` is the command line; `retention` lets go what was kept long enough, `salvage` puts a lost ledger together. Values
+travel frozen (`model`); only sources, stores, ledger and quarantine change the world.
 
 What always holds: each row ends in exactly one place, each drop's rows once, whatever is killed when; the source is
 touched last; one bad drop stops nothing else; nothing is ignored quietly.

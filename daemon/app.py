@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,14 +15,15 @@ from types import FrameType
 import structlog
 
 from daemon.config import Configuration, Settings
-from daemon.errors import ConfigError, ContractError, LedgerMissingError, WorkerError
+from daemon.errors import ConfigError, ContractError, LedgerMissingError, LedgerOldError, WorkerError
 from daemon.feeds import Feeds
 from daemon.ingest import Ingest, Rules
 from daemon.intake import Intake
 from daemon.ledger import Hold, Ledger
-from daemon.ledger.opening import file_of
+from daemon.ledger.opening import RESTORE, file_of
 from daemon.loop import Loop, Pace
 from daemon.model import ContractSummary, Feed
+from daemon.retention import STEP_SECONDS, Expiry, Retention
 from daemon.sources import Source
 from daemon.sources.folder import FolderSource
 from daemon.stores import Store
@@ -89,10 +91,38 @@ def open_for_reading(settings: Settings) -> Ledger | None:
         return Ledger.open_read(settings.ledger.url)
     if tables_exist(settings):
         raise LedgerMissingError(
-            f"no ledger at {path}, but there are tables in {settings.store.url}: "
-            "restore the ledger from a backup, or set ledger.url to where it is"
+            f"no ledger at {path}, but there are tables in {settings.store.url}. "
+            f"{RESTORE}; or set ledger.url to where the ledger is"
         )
     return None
+
+
+def compare(ledger: Ledger, store: Store, feeds: Iterable[str]) -> None:
+    """Hold the ledger against the tables: whichever is behind has been put back to an earlier state.
+
+    Raises:
+        LedgerOldError: the ledger is behind; it would ingest again what the table has.
+    """
+    for feed in feeds:
+        held, known = store.last_batch(feed), ledger.last_batch(feed)
+        if held > known:
+            raise LedgerOldError(
+                f"the ledger knows of feed {feed!r} up to batch {known}, and its table at {store.describe(feed)} holds "
+                f"batch {held}: the ledger is an old backup, and would ingest again what the table has. Restore the "
+                "newest backup, or bring this one up to date from tables, quarantine and archive: "
+                "`blobdrop ledger rebuild --force`"
+            )
+        committed = ledger.last_committed(feed)
+        if held < committed:
+            structlog.get_logger().warning(
+                "table.behind",
+                feed=feed,
+                table=store.describe(feed),
+                batch=held,
+                expected=committed,
+                note="rows are missing: the table was removed or put back. Restore it; or forget its drops, so that "
+                "they can be dropped again, with: blobdrop ledger rebuild --force",
+            )
 
 
 def workers_of(settings: Settings) -> Workers:
@@ -142,6 +172,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
         )
         hold = stack.enter_context(ledger.hold(time.time()))
         store = store_of(settings, ledger.identity)
+        compare(ledger, store, feeds)
         source.prepare()
         contracts = {name: summary.digest for name, summary in describe_feeds(feeds, workers).items()}
         wired = _wired(settings, feeds, (source, store, ledger, hold, workers), contracts, environ, once=once)
@@ -189,6 +220,7 @@ def _wired(
         min_files=settings.store.compact_files,
         log=log,
     )
+    expiry = _expiry(settings, feeds, parts, once=once)
     loop = Loop(
         intake=intake,
         ingest=ingest,
@@ -197,10 +229,40 @@ def _wired(
         log=log,
         beat=lambda status: _beat(systemd, status),
         # What runs once ends when nothing is left, and would only break a compaction off.
-        idle=(lambda: None) if once else tidying.turn,
+        idle=expiry.turn if once else _both(tidying.turn, expiry.turn),
     )
     wake.append(loop)
     return Daemon(loop=loop, ingest=ingest, source=source, store=store, ledger=ledger, tidying=tidying)
+
+
+def _expiry(
+    settings: Settings,
+    feeds: Mapping[str, Feed],
+    parts: tuple[Source, Store, Ledger, Hold, Workers],
+    *,
+    once: bool,
+) -> Expiry:
+    """Return what removes what was kept long enough; `run --once` does it at one go, and leaves tables to a daemon."""
+    source, store, ledger, _, workers = parts
+    return Expiry(
+        Retention(**dict(settings.retention)),
+        ledger=ledger,
+        source=source,
+        store=store,
+        workers=workers,
+        quarantine=folder(settings.quarantine.url, "quarantine.url"),
+        feeds=() if once else tuple(feeds),
+        step_seconds=math.inf if once else STEP_SECONDS,
+        log=structlog.get_logger(),
+    )
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def turn() -> None:
+        first()
+        second()
+
+    return turn
 
 
 def _rules(settings: Settings, *, once: bool) -> Rules:

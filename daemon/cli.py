@@ -18,6 +18,7 @@ from daemon.asking import Config, Customer, FeedName, Json, Limit
 from daemon.asking import examples as _examples
 from daemon.asking import perform as _do
 from daemon.quarantining import quarantine
+from daemon.safekeeping import ledger
 
 EXIT_CODES: Final = "Exit codes: 0 fine, 1 the data has problems, 2 usage or configuration, 3 could not do the work."
 
@@ -40,6 +41,7 @@ app = typer.Typer(
     + f"\n\n{EXIT_CODES}",
 )
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(ledger, name="ledger")
 
 State = Literal["found", "working", "ingested", "partial", "rejected", "duplicate", "failed", "unmatched"]
 Format = Literal["auto", "text", "json"]

@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from daemon.committing import Committing
 from daemon.decisions import Action, Decision, Review, Standing
 from daemon.entries import coming, delete, disk
-from daemon.errors import BlobdropError, DecisionError, StoreError, UndoneError
+from daemon.errors import BlobdropError, DecisionError, DiskError, StoreError, UndoneError
 from daemon.ledger import DropRow, Ledger
 from daemon.model import Drop, Feed, Prepared, Setup, State
 from daemon.quarantine import Quarantine
@@ -146,7 +146,7 @@ class Deciding:
         decision = review.decision
         self._store.sweep(review.drop.feed, [review.unit])
         self._known.discard(decision.id)
-        if isinstance(error, StoreError):
+        if isinstance(error, (StoreError, DiskError)):
             raise UndoneError(str(error)) from error
         if decision.attempt + 1 >= self._attempts:
             self._end(decision, Standing.FAILED, str(error))

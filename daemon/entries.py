@@ -17,7 +17,7 @@ from typing import Self
 
 from daemon import pages
 from daemon.durable import make_folder
-from daemon.errors import WorkError
+from daemon.errors import DiskError
 from daemon.origins import ORIGINS
 from daemon.reports import Report, encoded
 
@@ -171,8 +171,8 @@ def disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = "Free some space; the drop is tried again." if error.errno == errno.ENOSPC else "Mend it and try again."
-        raise WorkError(f"The quarantine at {path} cannot be used: {error.strerror or error}. {full}") from error
+        advice = "Mend its disk, or free some space there; the drop is tried again."
+        raise DiskError.kind(error)(f"The quarantine at {path} cannot be used: {error.strerror}. {advice}") from error
 
 
 def _swap(fresh: Path, folder: Path) -> None:

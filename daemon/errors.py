@@ -5,6 +5,8 @@ A docstring is the message when none is given.
 
 from __future__ import annotations
 
+import errno
+
 from validators.errors import BlobdropError, ContractError, DataError, FileProblem, SetupError
 
 __all__ = [
@@ -14,10 +16,12 @@ __all__ = [
     "ContractError",
     "DataError",
     "DecisionError",
+    "DiskError",
     "FileProblem",
     "LedgerBusyError",
     "LedgerError",
     "LedgerMissingError",
+    "LedgerOldError",
     "NotFoundError",
     "SetupError",
     "SourceError",
@@ -42,6 +46,15 @@ class DecisionError(SetupError):
 
 class WorkError(BlobdropError):
     """The work cannot be done now, though data and set-up may be right: a disk, a lock, a table."""
+
+
+class DiskError(WorkError):
+    """A disk that every drop needs is full or read-only. No drop is at fault; it is tried again, as often as needed."""
+
+    @classmethod
+    def kind(cls, error: OSError) -> type[WorkError]:
+        """Return this class where the system's error is of that kind, else that of any other trouble."""
+        return cls if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) else WorkError
 
 
 class SourceError(WorkError):
@@ -77,3 +90,7 @@ class LedgerMissingError(LedgerError):
 
     Restore the ledger from a backup, or point `ledger.url` at the right one.
     """
+
+
+class LedgerOldError(LedgerError):
+    """The ledger is older than the tables, as a backup is: it would ingest again what they hold."""

@@ -22,7 +22,7 @@ from daemon import telling
 from daemon.claims import Claims
 from daemon.committing import Committing
 from daemon.deciding import Deciding
-from daemon.errors import BlobdropError, StoreError, UndoneError
+from daemon.errors import BlobdropError, DiskError, StoreError, UndoneError
 from daemon.ledger import Hold, Ledger
 from daemon.model import (
     After,
@@ -258,7 +258,7 @@ class Ingest:
     def _broken(self, unit: Unit, error: BlobdropError) -> None:
         """Deal with a unit whose worker failed: one drop must not take others with it."""
         self._store.sweep(unit.feed, [unit.id])
-        if isinstance(error, StoreError):
+        if isinstance(error, (StoreError, DiskError)):
             self._claims.give_back(_ids(unit), str(error), counts=False)
             raise UndoneError(str(error)) from error
         if len(unit.drops) > 1:

@@ -18,6 +18,8 @@ from daemon.ledger import Ledger
 PATIENCE_SECONDS = 60.0
 #: The longest pause after turns that failed; each failure doubles it, from the poll interval on.
 LONGEST_PAUSE_SECONDS = 60.0
+#: A daemon that is never idle tidies up all the same, so often: its workers do that beside the rest.
+TIDY_SECONDS = 60.0
 #: Enough for any poll interval to reach the longest pause, and far from what a float can hold.
 MOST_DOUBLINGS = 32
 #: A look at the workers now and then, should a wake-up be lost.
@@ -57,6 +59,7 @@ class Loop:
         #: How many drops had ended when a turn failed last.
         self._ended = 0
         self._next_listing = 0.0
+        self._next_tidying = clock() + TIDY_SECONDS
         self._pending = 0
 
     def wake(self) -> None:
@@ -134,8 +137,9 @@ class Loop:
             self._ingest.decide()
             self._admit(self._intake.look(), now)
         self._ingest.pump()
-        if not self._ingest.busy:
+        if not self._ingest.busy or now >= self._next_tidying:
             self._idle()
+            self._next_tidying = now + TIDY_SECONDS
         self._beat("working" if self._ingest.busy else "waiting for drops")
         until_listing = max(0.0, self._next_listing - self._clock())
         return min(BUSY_SECONDS, until_listing) if self._ingest.busy else until_listing

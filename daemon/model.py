@@ -147,6 +147,17 @@ class DataFile:
     stats: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """What a table holds of one drop."""
+
+    drop_id: str
+    customer: str
+    rows: int
+    #: When its rows were ingested, unix seconds.
+    at: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What became of one drop: small, picklable, and enough for the ledger and the log."""
@@ -252,6 +263,7 @@ __all__ = [
     "Drop",
     "Feed",
     "Found",
+    "Held",
     "Late",
     "Limits",
     "OnDuplicate",

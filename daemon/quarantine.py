@@ -14,12 +14,12 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.durable import sync
-from daemon.entries import REPORT, Entry, coming, delete, disk, replaced, temporary
+from daemon.entries import REPORT, Entry, coming, delete, disk, promote, replaced, temporary
 from daemon.errors import NotFoundError, WorkError
 from daemon.feeds import folder_name
 from daemon.reports import Report, parsed
@@ -133,6 +133,17 @@ class Quarantine:
             for feed in self._feeds(None, None):
                 for entry in [one for one in _scanned(feed) if _COMING.fullmatch(one.name)]:
                     delete(Path(entry.path))
+
+    def promote_where(self, is_committed: Callable[[Report], bool]) -> None:
+        """Put the entries that wait for a batch in their places, where that was committed. Only while no batch is open.
+
+        Raises:
+            WorkError: one cannot be read or renamed.
+        """
+        for feed in self._feeds(None, None):
+            for entry in [Path(one.path) for one in _scanned(feed) if _COMING.fullmatch(one.name)]:
+                if is_committed(read_report(entry)):
+                    promote(entry.with_name(entry.name.removeprefix(".").removesuffix(".next")))
 
     def flush(self, folders: Iterable[Path]) -> None:
         """Bring published entries to the disk, so that they survive a power cut.

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from daemon.errors import WorkError
+from daemon.errors import DiskError
 from daemon.origins import ORIGINS, OriginsWriter
 from daemon.quoting import quoting
 from validators.model import Chunk, Dialect, Malformed, Numbers
@@ -305,6 +305,6 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WorkError(
+        raise DiskError.kind(error)(
             f"Cannot write {path}: {error.strerror or error}. Free some space; the drop is tried again."
         ) from error

@@ -149,6 +149,26 @@ class LimitSettings(Section):
         )
 
 
+class RetentionSettings(Section):
+    """For how long what is kept. What drops are known is never forgotten, nor that their bytes were here before."""
+
+    archive_days: float = Field(
+        0.0, ge=0, le=36_500, description="days that a settled file stays in the archive; 0 for ever"
+    )
+    quarantine_days: float = Field(
+        0.0, ge=0, le=36_500, description="days that rejected rows and reports stay, decided on or not; 0 for ever"
+    )
+    history_days: float = Field(
+        400.0, ge=0, le=36_500, description="days that the events of drops stay in the ledger; 0 for ever"
+    )
+    table_days: float = Field(
+        7.0,
+        ge=0.042,
+        le=36_500,
+        description="days that earlier versions of a table stay readable, an hour (0.042) or more",
+    )
+
+
 class LogSettings(Section):
     """What the daemon says."""
 
@@ -294,6 +314,7 @@ class Settings(Section):
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     logs: LogSettings = Field(default_factory=LogSettings)
     feeds: tuple[FeedSettings, ...] = Field(BUILT_IN_FEEDS)
 

@@ -42,10 +42,10 @@ class Tidying:
         if not self._min_files:
             return
         if self._running is not None:
-            if self._running[1].done():
-                self._end(*self._running)
-                self._running = None
-            return
+            if not self._running[1].done():
+                return
+            self._end(*self._running)
+            self._running = None
         for feed in self._feeds:
             if self._store.exists(feed) and self._has_grown(feed):
                 future = self._workers.compact(
@@ -68,9 +68,8 @@ class Tidying:
 
     def _has_grown(self, feed: str) -> bool:
         """Tell whether batches have come since the last look, which is not too fresh."""
-        newest, now = self._store.last_batch(feed), self._clock()
-        batch, looked = self._tidied.get(feed, (0, 0.0))
-        if newest == batch or now - looked < PAUSE_SECONDS:
+        now, (batch, looked) = self._clock(), self._tidied.get(feed, (0, 0.0))
+        if now - looked < PAUSE_SECONDS or (newest := self._store.last_batch(feed)) == batch:
             return False
         self._tidied[feed] = (newest, now)
         return True

@@ -10,7 +10,7 @@ import importlib
 import multiprocessing
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from typing import Any, TypeVar
 
@@ -75,6 +75,13 @@ class Workers:
         return self._schedule(
             max(COMPACT_SECONDS, self._timeout_seconds), _compact, store, feed, target_bytes, min_files
         )
+
+    def expire(
+        self, store: Store, feed: str, *, keep_hours: int, stray_seconds: float, spared: Collection[str]
+    ) -> Future[int]:
+        """Have what a feed's table does not need any more deleted."""
+        seconds = max(COMPACT_SECONDS, self._timeout_seconds)
+        return self._schedule(seconds, _expire, store, feed, keep_hours, stray_seconds, spared)
 
     def result(self, future: Future[T]) -> T:
         """Return what a finished future holds.
@@ -162,3 +169,7 @@ def _describe(feed: Feed) -> ContractSummary:
 
 def _compact(store: Store, feed: str, target_bytes: int, min_files: int) -> int:
     return store.compact(feed, target_bytes=target_bytes, min_files=min_files)
+
+
+def _expire(store: Store, feed: str, keep_hours: int, stray_seconds: float, spared: Collection[str]) -> int:
+    return store.expire(feed, keep_hours=keep_hours, stray_seconds=stray_seconds, spared=spared)

@@ -164,6 +164,12 @@ class Decisions:
             connection.execute(decisions.update().where(decisions.c.id == decision.id, _PENDING).values(**values))
 
 
+def waits(connection: sa.Connection, drop_id: str) -> bool:
+    """Tell whether a decision on the drop waits to be carried out."""
+    query = sa.select(decisions.c.id).where(_PENDING, decisions.c.drop_id == drop_id)
+    return connection.execute(query).first() is not None
+
+
 def require_pending(connection: sa.Connection, outcomes: Sequence[Outcome]) -> None:
     """Refuse to go on when one of the outcomes' decisions does not wait, or its drop cannot be decided on.
 

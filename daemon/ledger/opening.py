@@ -22,6 +22,11 @@ from daemon.ledger import tables
 BUSY_SECONDS: Final = 10.0
 #: Pauses between tries to switch the file to a write-ahead log, seconds: four in all.
 SWITCH_PAUSES: Final = tuple(0.01 * number for number in range(1, 29))
+#: What to do where the ledger is gone or cannot be read. Its -wal and -shm belong to the file that is replaced.
+RESTORE: Final = (
+    "Restore it from a backup, made by `blobdrop ledger backup`: move what is there aside, with its -wal and -shm, "
+    "and copy the backup to its place. Without one, make it anew from what is left: `blobdrop ledger rebuild`"
+)
 #: How SQLite opens a file to write it: one that is missing is an error, never a new empty ledger.
 _TO_WRITE: Final = "mode=rw"
 #: SQLite's names of what went wrong -> what it means and what to do.
@@ -33,8 +38,8 @@ ADVICE: Final = (
     ("SQLITE_FULL", "its disk is full. Free some space; nothing was half written"),
     ("SQLITE_IOERR", "its disk cannot be read or written. Check the disk and the rights on the file and its folder"),
     ("SQLITE_CANTOPEN", "it cannot be opened. Check that the file exists and the rights on it and its folder"),
-    ("SQLITE_CORRUPT", "the file is damaged. Restore it from a backup"),
-    ("SQLITE_NOTADB", "the file is not an SQLite database, or damaged. Restore it from a backup, or set ledger.url"),
+    ("SQLITE_CORRUPT", f"the file is damaged. {RESTORE}"),
+    ("SQLITE_NOTADB", f"the file is not an SQLite database, or damaged. {RESTORE}; or set ledger.url"),
 )
 
 
@@ -95,6 +100,22 @@ class Database:
         with self._explained(), self._writer.begin() as connection:
             self._check_in_place()
             yield connection
+
+    @contextmanager
+    def unchecked(self) -> Iterator[sa.Connection]:
+        """Give a connection for one transaction, as `writing`, in which nobody checks what rows refer to.
+
+        To delete many rows that others may refer to: SQLite would go through all of those for each.
+        """
+        with self._explained(), self._writer.connect() as connection:
+            cursor = connection.connection.cursor()
+            cursor.execute("PRAGMA foreign_keys=OFF")
+            try:
+                with connection.begin():
+                    self._check_in_place()
+                    yield connection
+            finally:
+                cursor.execute("PRAGMA foreign_keys=ON")
 
     def use_wal(self) -> None:
         """Make the file keep a write-ahead log, so that readers and the writer do not wait for each other.
@@ -264,8 +285,7 @@ def _refuse_loss(path: Path, tables_exist: Callable[[], bool]) -> None:
     if tables_exist():
         raise LedgerMissingError(
             f"no ledger at {path}, but tables exist: starting an empty one would ingest every file again. "
-            "Restore the ledger from a backup, or set ledger.url to where it is; to start afresh, "
-            "move the tables away (store.url)"
+            f"{RESTORE}; or set ledger.url to where the ledger is. To start afresh, move the tables away (store.url)"
         )
 
 
@@ -288,16 +308,17 @@ def _bring_up_to_date(database: Database, now: float) -> None:
         # Looked at again: another process may have done it while this one waited for the lock.
         revision = _revision(connection, database.path)
         if revision is None:
-            _make_tables(connection, now)
+            make_tables(connection, now)
         elif revision != tables.HEAD:
             migrate(connection)
 
 
-def _make_tables(connection: sa.Connection, now: float) -> None:
+def make_tables(connection: sa.Connection, now: float, identity: str = "") -> None:
+    """Make the tables of an empty ledger, with the identity of a lost one or with a new one."""
     # Not through the migrations, which would import Alembic; a test holds that both ways give the same tables.
     tables.metadata.create_all(connection)
     connection.execute(tables.version.insert(), {"version_num": tables.HEAD})
-    connection.execute(tables.about.insert(), {"identity": str(uuid.uuid4()), "created_at": now})
+    connection.execute(tables.about.insert(), {"identity": identity or str(uuid.uuid4()), "created_at": now})
 
 
 def migrate(connection: sa.Connection) -> None:

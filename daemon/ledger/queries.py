@@ -77,6 +77,11 @@ class Queries:
         with self._database.reading() as connection:
             return highest_batch(connection, feed)
 
+    def last_committed(self, feed: str) -> int:
+        """Return the feed's highest batch number that the ledger has seen in the table; 0 for none."""
+        with self._database.reading() as connection:
+            return highest_batch(connection, feed, batches.c.state == "committed")
+
     def open_batches(self) -> tuple[Batch, ...]:
         """Return the batches that are intended and neither recorded nor forgotten, whole, for recovery."""
         query = sa.select(batches).where(batches.c.ended_at.is_(None)).order_by(batches.c.feed)
@@ -290,9 +295,9 @@ class Queries:
             return tuple(drop_row(row._asdict()) for row in connection.execute(query))
 
 
-def highest_batch(connection: sa.Connection, feed: str) -> int:
-    """Return the feed's highest batch number; 0 for none."""
-    query = sa.select(sa.func.max(batches.c.number)).where(batches.c.feed == feed)
+def highest_batch(connection: sa.Connection, feed: str, *where: sa.ColumnElement[bool]) -> int:
+    """Return the feed's highest batch number, of the batches that match; 0 for none."""
+    query = sa.select(sa.func.max(batches.c.number)).where(batches.c.feed == feed, *where)
     return connection.execute(query).scalar() or 0
 
 

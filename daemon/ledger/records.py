@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 
 from daemon.errors import NotFoundError
-from daemon.ledger import decisions, moves
+from daemon.ledger import decisions, history, moves
 from daemon.ledger.decisions import Decisions
 from daemon.ledger.hold import Hold, Holder, held, holder
 from daemon.ledger.moves import AT_WORK
@@ -267,6 +267,20 @@ class Ledger(Queries):
             "settle_not_before": not_before,
         }
         self._move((drop_id,), UNSETTLED, Kind.SETTLE_FAILED, None, now, note=reason, **values)
+
+    # ---------------------------------------------------------------- WHAT IS KEPT
+
+    def unreport(self, drop_id: str) -> bool:
+        """Note that the drop's report is about to be removed; False where it must stay, for a decision that waits."""
+        with self._database.writing() as connection:
+            if decisions.waits(connection, drop_id):
+                return False
+            connection.execute(drops.update().where(drops.c.id == drop_id).values(report=""))
+        return True
+
+    def prune(self, before: float) -> int:
+        """Forget some events and ended batches from before then, and no drop; return how many, 0 when none is left."""
+        return history.prune(self._database, before)
 
     def _move(
         self, drop_ids: Iterable[str], where: moves.Where, kind: Kind, state: State | None, now: float, **values: Any

@@ -42,6 +42,8 @@ class Kind(enum.StrEnum):
     SETTLED = "settled"
     #: Its object could not be settled now; the note says why.
     SETTLE_FAILED = "settle_failed"
+    #: The ledger was lost, and knows of the drop from tables, quarantine or archive.
+    REBUILT = "rebuilt"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

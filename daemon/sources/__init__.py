@@ -67,6 +67,16 @@ class Source(Protocol):
             SourceError: nothing may be believed to be settled for good.
         """
 
+    def expire(self, before: float) -> Iterator[int]:
+        """Remove what settling has archived before then, unix seconds; never an object that was not archived.
+
+        In small steps: yields after each how many objects it has removed since the one before, so that the caller may
+        stop or do something else. Idempotent.
+
+        Raises:
+            SourceError: something cannot be removed now; it is tried again.
+        """
+
     def watch(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """Call `wake` (from any thread, often) when something may have arrived, for the length of a `with`.
 

@@ -20,6 +20,7 @@ import structlog
 from daemon.durable import sync
 from daemon.errors import ChangedError, SourceError
 from daemon.model import After, Found
+from daemon.sources.archived import Archived, archived, expire
 from daemon.sources.moving import archive, remove, version_of
 from daemon.sources.names import left_out, left_out_folder
 from daemon.sources.watching import Watching
@@ -112,6 +113,22 @@ class FolderSource:
                     with suppress(FileNotFoundError):  # somebody has removed it since
                         sync(folder)
         self._changed.clear()
+
+    def expire(self, before: float) -> Iterator[int]:
+        """Remove from `_archive/` what came there before then."""
+        with _explained(self._root, "see that the daemon's user may delete in _archive"):
+            yield from expire(self._root, before)
+
+    def archived(self) -> Iterator[Archived]:
+        """Yield what lies in `_archive/`, as the drops that it was.
+
+        Raises:
+            SourceError: it cannot be looked into.
+        """
+        with _explained(self._root, "see that this user may read _archive"):
+            yield from archived(
+                self._root, lambda name: _folder_uri(self._root) + "/".join(map(_quoted, name.split("/")))
+            )
 
     @contextmanager
     def watch(self, wake: Callable[[], None]) -> Iterator[None]:

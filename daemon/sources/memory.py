@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class MemorySource:
         """Start empty."""
         #: What was settled with `archive`: (name, version) -> bytes.
         self.archived: dict[tuple[str, str], bytes] = {}
+        self._archived_at: dict[tuple[str, str], float] = {}
         self._settle_seconds = settle_seconds
         self._objects: dict[str, _Object] = {}
         self._versions = itertools.count(1)
@@ -85,10 +87,17 @@ class MemorySource:
             return
         if after is After.ARCHIVE:
             self.archived[found.name, found.version] = it.data
+            self._archived_at[found.name, found.version] = time.time()
         del self._objects[found.name]
 
     def flush(self) -> None:
         """Do nothing: no memory survives a power cut."""
+
+    def expire(self, before: float) -> Iterator[int]:
+        """Forget what was archived before then, one at each step."""
+        for key in [key for key, at in self._archived_at.items() if at < before]:
+            del self.archived[key], self._archived_at[key]
+            yield 1
 
     @contextmanager
     def watch(self, wake: Callable[[], None]) -> Iterator[None]:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from daemon.model import Batch, DataFile
+from daemon.model import Batch, DataFile, Held
 
 
 class Store(Protocol):
@@ -80,6 +80,21 @@ class Store(Protocol):
 
         Files above half of `target_bytes` are left alone. It does not hinder commits: where one came first that
         took a file away, it gives up those files and counts 0 for them.
+        """
+
+    def drops(self, feed: str) -> tuple[Held, ...]:
+        """Return for each drop that has rows in the table how many, and since when; nothing without a table."""
+
+    def expire(self, feed: str, *, keep_hours: int, stray_seconds: float, spared: Collection[str] = ()) -> int:
+        """Delete data files and log entries that nobody needs any more; return how many data files it deleted.
+
+        It does not hinder commits, and may be killed and done again.
+
+        Args:
+            feed: whose table.
+            keep_hours: for how long older versions of the table stay readable.
+            stray_seconds: the age from which a file that was never part of the table is nobody's any more.
+            spared: paths of files that are staged for a batch, whatever their age.
         """
 
     def read(self, feed: str, *, date: str | None = None) -> pa.Table:

@@ -14,10 +14,12 @@ import pyarrow as pa
 
 from daemon.datafile import DATE, path_of, writing
 from daemon.errors import StoreError
-from daemon.model import Batch, DataFile
+from daemon.model import Batch, DataFile, Held
 from daemon.staging import staged
 from daemon.stores.columns import added, arranged
 from daemon.stores.compacting import clear, compact
+from daemon.stores.contents import held_in
+from daemon.stores.expiring import expire
 from daemon.stores.rewriting import Holding, holding, without
 from daemon.stores.transactions import Change, Mark, Table, clear_log, create, explained, has_log
 
@@ -119,6 +121,21 @@ class DeltaStore:
         with explained(root):
             table = Table.open(root, self._options)
             return compact(table, root, target_bytes=target_bytes, min_files=min_files) if table else 0
+
+    def drops(self, feed: str) -> tuple[Held, ...]:
+        """Return what the table holds of each drop."""
+        root = self._root(feed)
+        with self._using(feed):
+            table = self._table(feed)
+            return held_in(root, table.live()) if table else ()
+
+    def expire(self, feed: str, *, keep_hours: int, stray_seconds: float, spared: Collection[str] = ()) -> int:
+        """Delete what older versions needed, log entries of those, and staged files that were forgotten."""
+        root = self._root(feed)
+        # A handle of its own and no lock, as for a compaction.
+        with explained(root):
+            table = Table.open(root, self._options)
+            return expire(table, root, keep_hours=keep_hours, stray_seconds=stray_seconds, spared=spared)
 
     def read(self, feed: str, *, date: str | None = None) -> pa.Table:
         """Read a day (or all) of the table, for tests and small tools."""

@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 
 from daemon.datafile import DATE, writing
 from daemon.errors import StoreError
-from daemon.model import Batch, DataFile
+from daemon.model import Batch, DataFile, Held
 from daemon.staging import staged
 from daemon.stores.columns import added, arranged, widened
+from daemon.stores.contents import held_of
+from daemon.stores.expiring import strays
 from daemon.stores.rewriting import Live, groups
 
 
@@ -113,6 +115,19 @@ class MemoryStore:
                 files = _merged(files, paths)
             self._tables[feed] = replace(state, files=files)
             return sum(map(len, chosen))
+
+    def drops(self, feed: str) -> tuple[Held, ...]:
+        """Return what the table holds of each drop."""
+        state = self._tables.get(feed)
+        return held_of(held.rows for held in state.files) if state else ()
+
+    def expire(self, feed: str, *, keep_hours: int, stray_seconds: float, spared: Collection[str] = ()) -> int:
+        """Delete staged files that were forgotten; older versions, and so `keep_hours`, mean nothing here."""
+        del keep_hours
+        paths = (
+            path.relative_to(self._folder / feed).as_posix() for path in strays(self._folder / feed, stray_seconds)
+        )
+        return self._remove(feed, (path for path in paths if path not in spared))
 
     def read(self, feed: str, *, date: str | None = None) -> pa.Table:
         """Read a day (or all) of the table, for tests and small tools."""

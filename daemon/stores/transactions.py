@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -94,9 +94,25 @@ class Table:
 
     def known(self) -> set[str]:
         """Return the paths of the table's files, and of those that readers of older versions may still need."""
-        # A dry run: it lists what has been taken out of the table, and deletes nothing.
-        removed = self._table.vacuum(retention_hours=0, dry_run=True, enforce_retention_duration=False)
-        return {file.path for file in self.live()}.union(path.removeprefix(f"{self._root}/") for path in removed)
+        return {file.path for file in self.live()}.union(self.expired(keep_hours=0))
+
+    def expired(self, keep_hours: int) -> list[str]:
+        """Return the paths of files that were taken out of the table longer ago than that; some may be deleted."""
+        # A dry run only lists. A real one would write two entries into the log, each time.
+        gone = self._table.vacuum(retention_hours=keep_hours, dry_run=True, enforce_retention_duration=False)
+        return [path.removeprefix(f"{self._root}/") for path in gone]
+
+    def set_up(self, properties: Mapping[str, str]) -> bool:
+        """Write properties into the table where they are others; False when another change came first."""
+        now = self._table.metadata().configuration
+        if all(now.get(name) == value for name, value in properties.items()):
+            return True
+        wanted = {**properties}
+        return self._swap(lambda: self._table.alter.set_table_properties(wanted, commit_properties=_properties(None)))
+
+    def clean_log(self) -> None:
+        """Delete log entries that have expired by the table's properties; a checkpoint stands for them."""
+        self._table.cleanup_metadata()
 
     def widen(self, columns: Sequence[pa.Field[Any]]) -> bool:
         """Add columns to the table; False when another change came first."""

@@ -304,7 +304,7 @@ def test_a_ledger_that_is_gone_while_tables_are_there_is_an_error(blobdrop: Blob
         left.unlink()
 
     assert "there are tables in" in refused(blobdrop, "status", code=3)
-    assert "restore the ledger from a backup" in refused(blobdrop, "drops", code=3).lower()
+    assert "restore it from a backup" in refused(blobdrop, "drops", code=3).lower()
 
 
 def test_status_and_drops_and_feeds_tell_what_has_happened(blobdrop: Blobdrop) -> None:

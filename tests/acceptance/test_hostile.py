@@ -250,6 +250,29 @@ def test_a_daemon_whose_disk_is_full_says_so_and_goes_on_by_itself_when_there_is
     assert blobdrop.leftovers() == []
 
 
+@pytest.mark.parametrize("where", ["store", "quarantine"])
+def test_a_daemon_whose_disk_is_read_only_says_so_and_goes_on_by_itself_when_it_is_mended(
+    blobdrop: Blobdrop, small_disk: Path, where: str
+) -> None:
+    blobdrop.settings[f"BLOBDROP_{where.upper()}__URL"] = str(small_disk / where)
+    blobdrop.settings["BLOBDROP_WORKERS__ATTEMPTS"] = "1"
+    blobdrop.start()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    for number in range(20):
+        blobdrop.drop(f"{number}.csv", text.good(200, tag=f"f{number}-") + b"x,USERID,revenue,2026-03-01,1\n")
+    wait_for(lambda: "turn.failed" in blobdrop.log, "the daemon says what is wrong", told=lambda: blobdrop.log)
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+
+    wait_for(lambda: not list((blobdrop.root / "metrics").iterdir()), "all is done", told=lambda: blobdrop.log)
+    assert blobdrop.stop() == 0
+    assert "read-only" in blobdrop.log.lower()
+    assert "Traceback" not in blobdrop.log
+    assert blobdrop.table().num_rows == 4_000
+    assert blobdrop.states() == {"partial": 20}
+    blobdrop.assert_every_row_is_in_one_place()
+    assert blobdrop.leftovers() == []
+
+
 def _fill(path: Path, leave: int) -> None:
     """Take the disk's free space but for so many bytes."""
     free = os.statvfs(path.parent)

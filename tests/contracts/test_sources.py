@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -320,6 +321,18 @@ def test_archiving_never_overwrites_what_is_archived(world: World) -> None:
         world.source.settle(only(world), After.ARCHIVE)
 
     assert world.archived() == {b"1", b"22", b"333"}
+
+
+def test_what_was_archived_before_then_goes_and_nothing_else(world: World) -> None:
+    world.put("a.csv", b"1")
+    world.source.settle(only(world), After.ARCHIVE)
+    world.put("a.csv", b"22")
+
+    assert sum(world.source.expire(time.time() - 60)) == 0
+    assert world.archived() == {b"1"}
+    assert sum(world.source.expire(time.time() + 60)) == 1
+    assert world.archived() == set()
+    assert names(world) == {"a.csv"}
 
 
 def test_a_drop_is_complete_when_it_is_old_enough(world: World) -> None:

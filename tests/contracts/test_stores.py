@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from daemon.errors import StoreError
-from daemon.model import Batch, DataFile
+from daemon.model import Batch, DataFile, Held
 from daemon.staging import Stage
 from daemon.stores import Store
 from daemon.stores.delta import DeltaStore
@@ -345,6 +346,32 @@ def test_clearing_away_what_was_left_keeps_what_is_staged_and_every_row(store: S
 
     assert (Path(store.root(FEED)) / files[0].path).exists()
     assert drops(store) == [("a", 1), ("b", 1)]
+
+
+def test_it_tells_whose_rows_it_holds(store: Store) -> None:
+    assert store.drops(FEED) == ()
+    at = pa.array([1_000_000, 3_000_000], pa.timestamp("us", "UTC"))
+    commit(store, 1, rows("a", 2, _ingested_at=at), rows("b", 3))
+    commit(store, 2, rows("a2", 1, customer=["globex"]), replaces=["a"])
+    assert store.drops(FEED) == (
+        Held(drop_id="a2", customer="globex", rows=1, at=0.0),
+        Held(drop_id="b", customer="acme", rows=3, at=0.0),
+    )
+    commit(store, 3, rows("c", 2, _ingested_at=at))
+    assert store.drops(FEED)[-1].at == 1.0
+
+
+def test_staged_files_of_nobody_are_deleted_when_they_are_old_enough(store: Store) -> None:
+    batch = commit(store, 1, rows("a", 1))
+    files, _ = staged(store, "forgotten", rows("b", 1))
+    paths = [Path(store.root(FEED)) / file.path for file in (*batch.files, *files)]
+    for path in paths:
+        os.utime(path, (1.0, 1.0))
+
+    assert store.expire(FEED, keep_hours=168, stray_seconds=3600, spared=[files[0].path]) == 0
+    assert store.expire(FEED, keep_hours=168, stray_seconds=3600) == 1
+    assert [path.exists() for path in paths] == [True, False]
+    assert drops(store) == [("a", 1)]
 
 
 def test_feeds_have_tables_of_their_own(store: Store) -> None:

@@ -69,7 +69,7 @@ class TestMakingOne:
             Ledger.open(url_of(path), tables_exist=exist, now=1.0)
 
         assert str(path) in str(caught.value)
-        assert "Restore the ledger from a backup" in str(caught.value)
+        assert "Restore it from a backup" in str(caught.value)
         assert not path.parent.exists()
 
     def test_an_empty_file_is_a_missing_ledger(self, tmp_path: Path) -> None:

@@ -1,0 +1,184 @@
+"""`blobdrop ledger`: a backup while the daemon runs; a new ledger from what is left when it is lost."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from daemon import app
+from daemon.commands.looking import begun
+from daemon.commands.showing import Column, note, plural, print_json, print_table, say
+from daemon.config import Configuration
+from daemon.errors import LedgerError, NotFoundError
+from daemon.evidence import gather, identity_of, newest_batches, table_names
+from daemon.feeds import Feeds
+from daemon.ledger import DropRow, Ledger
+from daemon.ledger.backup import back_up, damage
+from daemon.ledger.hold import held
+from daemon.ledger.opening import RESTORE, Database, file_of, revision_of
+from daemon.ledger.rebuilding import put_in_place, write
+from daemon.ledger.tables import HEAD
+from daemon.model import State
+from daemon.quarantine import Quarantine
+from daemon.salvage import Salvage, salvage
+from daemon.sources.folder import FolderSource
+
+#: More rows than any ledger has: all of them.
+EVERY = 2**31 - 1
+#: Files that are named; further ones are only counted.
+NAMED = 20
+#: What it means where something could not be known.
+UNLINKED = (
+    "in the archive whose rows could not be told, as they were copied and not moved: dropped again they are "
+    "duplicates, but a corrected file does not replace their rows"
+)
+UNWANTED = "in the archive that no feed wants; left out"
+DAMAGED = "in quarantine whose report is damaged; left out"
+
+
+def backup(config: Path | None, *, file: Path, force: bool, json: bool) -> int:
+    """Copy the ledger to a file, also while the daemon writes."""
+    path = file_of(begun(config).settings.ledger.url)
+    if not path.exists():
+        raise LedgerError(f"there is no ledger at {path}, so there is nothing to back up. {RESTORE}")
+    began = time.monotonic()
+    size = back_up(path, file, force=force)
+    with Ledger.open_read(f"sqlite:///{file.absolute()}") as copy:
+        drops = sum(sum(states.values()) for states in copy.counts().values())
+    if json:
+        seconds = round(time.monotonic() - began, 3)
+        print_json({"file": str(file.absolute()), "bytes": size, "drops": drops, "checked": True, "seconds": seconds})
+    else:
+        say(f"{file}: {plural(drops, 'drop')}, {plural(size, 'byte')}, checked and on the disk")
+    return 0
+
+
+def rebuild(config: Path | None, *, force: bool, json: bool) -> int:
+    """Make a lost ledger anew from tables, quarantine, archive and the drop folder."""
+    configuration = begun(config)
+    path = file_of(configuration.settings.ledger.url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with held(path, time.time()) as hold:
+        rows = _old_rows(path, force=force)
+        note("Reading tables, quarantine, and every file of the archive.")
+        found, told = _rebuilt(configuration, path, rows, hold.crashed)
+    if json:
+        print_json(told)
+    else:
+        _print(found, told)
+    return 0
+
+
+def _old_rows(path: Path, *, force: bool) -> tuple[DropRow, ...]:
+    """Return what an old ledger still knows; nothing where there is none, or where it is damaged.
+
+    Raises:
+        LedgerError: it is healthy, and `force` is not given.
+    """
+    if not path.exists() or damage(path):
+        return ()
+    with closing(Database(path)) as database:
+        try:
+            revision = revision_of(database)
+        except LedgerError as error:
+            if not force:
+                raise LedgerError(f"{error}. It is not damaged: to put a new one in its place, use --force") from error
+            return ()
+    if revision is not None and not force:
+        raise LedgerError(
+            f"ledger {path} is healthy, so there is nothing to rebuild. If it is an old backup, or not that of these "
+            "tables, use --force: the old one is moved aside, and what only it knows is taken over"
+        )
+    if revision != HEAD:
+        return ()
+    with Ledger.open_read(f"sqlite:///{path}") as ledger:
+        return ledger.drops(limit=EVERY)
+
+
+def _rebuilt(
+    configuration: Configuration, path: Path, rows: tuple[DropRow, ...], crashed: tuple[str, ...]
+) -> tuple[Salvage, dict[str, Any]]:
+    settings = configuration.settings
+    drops = app.folder(settings.source.url, "source.url")
+    tables = table_names(app.folder(settings.store.url, "store.url"))
+    store = app.store_of(settings, identity := identity_of(app.store_of(settings, ""), tables))
+    quarantine = Quarantine(app.folder(settings.quarantine.url, "quarantine.url"))
+    quarantine.sweep()
+    evidence = gather(
+        tables=tables,
+        store=store,
+        quarantine=quarantine,
+        source=FolderSource(drops, settle_seconds=0.0),
+        folder=drops,
+        feeds=Feeds(configuration.feeds()),
+        rows=rows,
+    )
+    found = salvage(evidence)
+    if not found.known:
+        raise NotFoundError(
+            f"there is nothing to rebuild {path} from: no table, no quarantine and no archive. If they are elsewhere, "
+            "set store.url, quarantine.url and source.url; else just start the daemon: blobdrop run"
+        )
+    for table in tables:
+        store.sweep(table, crashed)
+    unfinished, now = path.with_name(f".{path.name}.rebuild"), time.time()
+    write(unfinished, found.known, newest_batches(store, tables), identity=identity, now=now)
+    aside = put_in_place(unfinished, path, now)
+    sources = {
+        "tables": sum(map(len, evidence.tables.values())),
+        "quarantine": len(evidence.entries) - len(found.damaged),
+        "archive": sum(one.archived for one in evidence.objects),
+        "drop_folder": sum(not one.archived for one in evidence.objects),
+        "old_ledger": len(rows),
+    }
+    return found, _told(found, path, aside, sources)
+
+
+def _told(found: Salvage, path: Path, aside: Path | None, sources: dict[str, int]) -> dict[str, Any]:
+    states = Counter(one.outcome.state for one in found.known)
+    return {
+        "ledger": str(path),
+        "old_ledger": str(aside) if aside else None,
+        "found": sources,
+        "drops": {state.value: states[state] for state in State if state.final},
+        "superseded": sum(one.superseded_by is not None for one in found.known),
+        "unknown": {
+            "nameless": list(found.nameless),
+            "unlinked": list(found.unlinked),
+            "unwanted": list(found.unwanted),
+            "damaged": list(found.damaged),
+        },
+    }
+
+
+def _print(found: Salvage, told: dict[str, Any]) -> None:
+    say(f"The ledger was rebuilt: {told['ledger']}")
+    if told["old_ledger"]:
+        say(f"The old one is kept as {told['old_ledger']}")
+    say("", "What was found")
+    names = {"tables": "drops with rows in tables", "quarantine": "entries of the quarantine"}
+    names |= {"archive": "files in the archive", "drop_folder": "files in the drop folder"}
+    names |= {"old_ledger": "drops that the old ledger knew"}
+    print_table([Column(), Column(right=True)], [[names[key], count] for key, count in told["found"].items()])
+    say("", "Drops that the ledger knows now")
+    counts = [[state, count] for state, count in told["drops"].items() if count]
+    print_table([Column(), Column(right=True)], [*counts, ["of these superseded", told["superseded"]]])
+    say("", "What could not be known", *_unknown(found))
+
+
+def _unknown(found: Salvage) -> list[str]:
+    lines = ["  the events of each drop, its attempts, and decisions of people"]
+    if found.nameless:
+        lines.append(
+            f"  names and bytes of {plural(len(found.nameless), 'drop')} with rows in tables, as no object is left: "
+            "the same bytes dropped again are ingested, a corrected file does not replace their rows"
+        )
+    for names, what in ((found.unlinked, UNLINKED), (found.unwanted, UNWANTED), (found.damaged, DAMAGED)):
+        if names:
+            lines.append(f"  {len(names):,} {what}:")
+            lines += [f"    {name}" for name in names[:NAMED]]
+            lines += [f"    and {len(names) - NAMED:,} more"] if len(names) > NAMED else []
+    return lines

@@ -1,0 +1,100 @@
+"""Gathers what is left of drops where the ledger is lost: from tables, quarantine, archive and the drop folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
+from daemon.errors import SourceError
+from daemon.feeds import Feeds
+from daemon.ledger import DropRow
+from daemon.quarantine import Quarantine
+from daemon.salvage import Evidence, Object
+from daemon.sources.folder import FolderSource
+from daemon.sources.names import is_marker
+from daemon.stores import Store
+from daemon.stores.contents import writers
+
+
+def gather(
+    *,
+    tables: Sequence[str],
+    store: Store,
+    quarantine: Quarantine,
+    source: FolderSource,
+    folder: Path,
+    feeds: Feeds,
+    rows: Sequence[DropRow] = (),
+) -> Evidence:
+    """Look everywhere. Every file that was ingested and is still there is read, for its digest.
+
+    Args:
+        tables: the names of all tables, also of feeds that are no more.
+        store: where they are.
+        quarantine: has reports.
+        source: has an archive, and drops that were not settled.
+        folder: the source's.
+        feeds: say whose a name is.
+        rows: what an old ledger still knows.
+
+    Raises:
+        WorkError: something is there and cannot be read.
+    """
+    held = {name: store.drops(name) for name in tables}
+    rows_of = {one.drop_id: one.rows for several in held.values() for one in several}
+    # The batch of such an entry is in the table, and the daemon was killed before it put the entry in its place.
+    quarantine.promote_where(lambda report: rows_of.get(report.subject.drop_id) == report.rows.accepted)
+    objects = chain(_archived(source, feeds), _dropped(source, folder, feeds, rows_of))
+    return Evidence(tables=held, entries=quarantine.list(), objects=tuple(objects), rows=rows)
+
+
+def table_names(root: Path) -> tuple[str, ...]:
+    """Return the names of all tables in the store's folder."""
+    return tuple(sorted({log.parent.parent.name for log in root.glob("*/_delta_log/*.json")}))
+
+
+def identity_of(store: Store, tables: Iterable[str]) -> str:
+    """Return the identity of the ledger under which the tables were written last; empty where none has a batch.
+
+    Under the same identity the tables go on counting, and an old copy of the lost ledger is known for one.
+    """
+    newest = Counter(names[-1] for table in tables if (names := writers(Path(store.root(table)))))
+    return newest.most_common(1)[0][0] if newest else ""
+
+
+def newest_batches(store: Store, tables: Iterable[str]) -> Mapping[str, int]:
+    """Return the number of each table's newest batch under the store's own name."""
+    return {table: store.last_batch(table) for table in tables}
+
+
+def _archived(source: FolderSource, feeds: Feeds) -> Iterator[Object]:
+    for one in source.archived():
+        scope = _scope(feeds, one.found.name)
+        yield Object(found=one.found, sha256=_digest(one.path), scope=scope, at=one.at, archived=True)
+
+
+def _dropped(source: FolderSource, folder: Path, feeds: Feeds, ids: Collection[str]) -> Iterator[Object]:
+    for found in source.list() if folder.exists() else ():
+        if not is_marker(found.name):
+            # Only what stays here after its drop's end is read: the others are worked, as they have not come to it.
+            sha256 = _digest(f"{folder}/{found.name}") if found.drop_id in ids else ""
+            scope = _scope(feeds, found.name)
+            yield Object(found=found, sha256=sha256, scope=scope, at=found.modified, archived=False)
+
+
+def _scope(feeds: Feeds, name: str) -> tuple[str, str] | None:
+    match = feeds.match(name)
+    return (match[0].name, match[1]) if match else None
+
+
+def _digest(path: str) -> str:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - the name may be any bytes
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SourceError(
+            f"{path} cannot be read: {error.strerror or error}; let this user read the archive"
+        ) from error

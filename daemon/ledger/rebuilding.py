@@ -1,0 +1,133 @@
+"""A ledger written anew from what was found elsewhere: whole under a temporary name, then in its place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from daemon.durable import sync
+from daemon.errors import LedgerError
+from daemon.ledger.moves import insert
+from daemon.ledger.opening import Database, make_tables
+from daemon.ledger.queries import chunked
+from daemon.ledger.rows import Kind, found_columns, outcome_columns, storable
+from daemon.ledger.tables import batches, drops, events
+from daemon.model import Found, Outcome
+
+#: What stands beside a ledger's file and belongs to it.
+LOGS: Final = ("-wal", "-shm", "-journal")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A drop that has come to its end, as far as it is known."""
+
+    found: Found
+    feed: str
+    customer: str
+    outcome: Outcome
+    #: When it came to its end, unix seconds; a guess where nobody knows better.
+    at: float
+    #: The drop that replaced its rows; None where they are in the table, or never were.
+    superseded_by: str | None = None
+    #: Whether its object has been settled, or is not there any more.
+    settled: bool = True
+
+
+def write(path: Path, known: Sequence[Known], newest: Mapping[str, int], *, identity: str, now: float) -> None:
+    """Write a whole new ledger to `path`, replacing what an earlier try may have left there; it is on the disk then.
+
+    Args:
+        path: a temporary name.
+        known: every drop; ids are unique, and so are uris with versions.
+        newest: the number of the newest batch that each feed's table holds.
+        identity: of the lost ledger, under which the tables count; empty for a new one.
+        now: unix seconds.
+
+    Raises:
+        LedgerError: it cannot be written.
+    """
+    with _explained(path):
+        for leftover in (path, *_logs(path)):
+            leftover.unlink(missing_ok=True)
+        path.touch()
+    with closing(Database(path)) as database, database.writing() as connection:
+        make_tables(connection, now, identity)
+        insert(connection, batches, [_batch(feed, number, now) for feed, number in newest.items() if number])
+        for chunk in chunked(known):
+            insert(connection, drops, [_row(one) for one in chunk])
+            insert(connection, events, [_event(one, now) for one in chunk])
+    with _explained(path):
+        sync(path)
+
+
+def put_in_place(unfinished: Path, ledger: Path, now: float) -> Path | None:
+    """Give a finished ledger its name; return where the old one is now, None where there was none.
+
+    The old one goes first, and its logs after it: killed in between there is no ledger, which every start says.
+
+    Raises:
+        LedgerError: a file cannot be renamed.
+    """
+    aside = _aside(ledger, now)
+    moved = False
+    with _explained(ledger):
+        for old, new in zip((ledger, *_logs(ledger)), (aside, *_logs(aside)), strict=True):
+            if old.exists():
+                old.rename(new)
+                moved = True
+        unfinished.rename(ledger)
+        sync(ledger.parent)
+    return aside if moved else None
+
+
+def _aside(ledger: Path, now: float) -> Path:
+    """Return a free name for the old ledger, with the time in it."""
+    stem = f"{ledger.name}.before-rebuild-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}"
+    names = (stem, *(f"{stem}-{number}" for number in range(2, 1000)))
+    return next(path for path in map(ledger.with_name, names) if not path.exists())
+
+
+def _logs(ledger: Path) -> tuple[Path, ...]:
+    return tuple(ledger.with_name(ledger.name + suffix) for suffix in LOGS)
+
+
+def _batch(feed: str, number: int, now: float) -> dict[str, Any]:
+    # The number alone: it says up to where the table and this ledger agree.
+    return {"feed": feed, "number": number, "state": "committed", "drops": 0, "intended_at": now, "ended_at": now}
+
+
+def _row(one: Known) -> dict[str, Any]:
+    return {
+        "id": one.outcome.drop_id,
+        **found_columns(one.found),
+        "feed": one.feed,
+        "customer": storable(one.customer),
+        "attempt": 1,
+        "found_at": one.at,
+        "changed_at": one.at,
+        **outcome_columns(one.outcome),
+        "superseded_by": one.superseded_by,
+        "settled_at": one.at if one.settled else None,
+    }
+
+
+def _event(one: Known, now: float) -> dict[str, Any]:
+    note = "from tables, quarantine and archive; what happened before is lost"
+    values = {"state": one.outcome.state.value, "attempt": 1, "batch": None, "note": note}
+    return {"at": now, "drop_id": one.outcome.drop_id, "kind": Kind.REBUILT.value, **values}
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LedgerError(
+            f"ledger {path} cannot be written: {error.strerror or error}. Check its folder and the room on its disk; "
+            "then begin again"
+        ) from error
