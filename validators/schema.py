@@ -171,7 +171,7 @@ class _Compiler:
                     f"unique names '{unknown[0]}', which is none of its columns; {near or 'declare it'}"
                 )
             if group:
-                said = f"{', '.join(group)} that no other row of the file has together"
+                said = f"{', '.join(group)} that no other row of the file has" + " together" * (len(group) > 1)
                 keep = KEEP[schema.report_duplicates]
                 yield Rule(name=UNIQUE, scope=Scope.UNIQUE, expected=said, columns=tuple(group), keep=keep)
 
