@@ -48,7 +48,7 @@ def telling(rig_of: Callable[..., Rig], source: Telling) -> Rig:
 @contextmanager
 def running(loop: Loop) -> Iterator[threading.Thread]:
     """Run the loop in a thread, and stop it in the end."""
-    thread = threading.Thread(target=loop.run)
+    thread = threading.Thread(target=loop.run, daemon=True)
     thread.start()
     try:
         yield thread
@@ -160,6 +160,7 @@ def test_what_arrives_in_the_middle_of_a_listing_is_listed_in_the_next_turn(tell
 
 
 def test_a_turn_that_is_only_woken_lists_nothing(telling: Rig, source: Telling) -> None:
+    telling.loop.arrived()
     telling.loop._round()
     for _ in range(3):
         telling.loop.wake()
