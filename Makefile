@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 ROWS ?= 2000000
+KILLS ?= 200
+BIG_MB ?= 1024
 
 .DEFAULT_GOAL := check
-.PHONY: check run test lint types demo bench lock clean help
+.PHONY: check run test crash lint types demo bench lock clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -18,6 +20,9 @@ demo: $(VENV)/.run ## write a few drops, ingest them, show what came of it
 
 test: $(VENV)/.test ## run the tests
 	$(BIN)/python -m pytest -n 2 -q
+
+crash: $(VENV)/.test ## kill the daemon 200 times at random, and stop it in a file of 1 GB: make crash KILLS=1000
+	BLOBDROP_TEST_KILLS=$(KILLS) BLOBDROP_TEST_BIG_MB=$(BIG_MB) $(BIN)/python -m pytest -q -s tests/acceptance/test_random_kills.py
 
 check: lint types test ## ruff, mypy and the tests
 
