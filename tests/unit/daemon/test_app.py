@@ -96,7 +96,9 @@ def test_a_ledger_that_is_missed_is_an_error_with_what_to_do(configuration: Conf
     log = Path(configuration.settings.store.url, "metrics", "_delta_log")
     log.mkdir(parents=True)
     (log / f"{0:020}.json").write_text("{}")
-    with pytest.raises(LedgerMissingError, match=r"there are tables in .*Restore it from a backup.*blobdrop ledger rebuild"):
+    with pytest.raises(
+        LedgerMissingError, match=r"there are tables in .*Restore it from a backup.*blobdrop ledger rebuild"
+    ):
         app.open_for_reading(configuration.settings)
     with pytest.raises(LedgerMissingError), app.daemon(configuration, {}):
         pytest.fail("it started")
