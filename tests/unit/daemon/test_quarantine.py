@@ -248,3 +248,16 @@ def test_the_json_on_disk_is_one_line_of_utf8(quarantine: Quarantine) -> None:
     text = (keep(quarantine, "ab12") / "report.json").read_bytes()
     assert text.count(b"\n") == 1
     assert json.loads(text)["drop"]["id"] == "ab12"
+
+
+def test_an_entry_that_waits_takes_its_place_where_its_batch_was_committed(quarantine: Quarantine) -> None:
+    folders = {drop: keep(quarantine, drop) for drop in ("ab12", "cd34")}
+    for drop, folder in folders.items():
+        with quarantine.open("acme", "metrics", drop, pending=True) as entry:
+            entry.write_report(replace(REPORT, subject=replace(SUBJECT, drop_id=drop), finished_at=200.0))
+            entry.publish()
+        assert read_report(folder).finished_at == 100.0
+
+    quarantine.promote_where(lambda report: report.subject.drop_id == "ab12")
+
+    assert {drop: read_report(folder).finished_at for drop, folder in folders.items()} == {"ab12": 200.0, "cd34": 100.0}

@@ -14,6 +14,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from daemon.decisions import Action, Decision, Standing
 from daemon.ledger import Ledger
 from daemon.model import After, Drop, Outcome, State
 from daemon.quarantine import Quarantine
@@ -233,3 +234,17 @@ def test_a_table_is_cleaned_by_a_worker_while_the_loop_goes_on(site: Site) -> No
 
     assert [each["event"] for each in told] == ["retention.applied"]
     assert not forgotten.exists()
+
+
+def test_an_entry_that_a_decision_waits_for_stays(site: Site) -> None:
+    drop = site.drop("a.csv", finished_at=1.0)
+    wanted = Decision(drop_id=drop.id, action=Action.RELEASE, reason="", by="ada", at=time.time())
+    (decision,) = site.ledger.decisions.add([wanted])
+
+    site.expiry(quarantine_days=1).turn()
+    assert site.entries() == {drop.id}
+    assert site.ledger.drop(drop.id).report
+
+    site.ledger.decisions.end(decision, Standing.REFUSED, "no", time.time())
+    site.expiry(quarantine_days=1).turn()
+    assert site.entries() == set()
