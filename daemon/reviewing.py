@@ -98,7 +98,9 @@ def judge_again(what: Review, feed: Feed, folder: Path, limits: Limits, landing:
         WorkError: the disk failed.
     """
     contract = contract_of(feed)
-    policy = replace(policy_of(feed), max_rejected_ratio=1.0, waived=frozenset(what.decision.rules))
+    # Whoever wrote the decision: a cell that could not be read has no value that could go into the table.
+    waived = waivable(contract).intersection(what.decision.rules)
+    policy = replace(policy_of(feed), max_rejected_ratio=1.0, waived=waived)
     verdict = _verdict(what, feed, folder, limits, contract, policy, landing)
     moved = verdict.rows.accepted
     if not moved:
