@@ -46,10 +46,9 @@ def compact(table: Table, root: Path, *, target_bytes: int, min_files: int) -> i
 
 def clear(table: Table, root: Path) -> None:
     """Delete what a killed compaction has left, unless another one is at work."""
-    if (root / SCRATCH).exists():
-        with _alone(root) as scratch:
-            if scratch is not None:
-                _sweep(table, root, scratch)
+    with _alone(root) as scratch:
+        if scratch is not None:
+            _sweep(table, root, scratch)
 
 
 def _merge(table: Table, root: Path, scratch: Path, files: list[Live]) -> int:

@@ -17,7 +17,7 @@ from daemon.errors import StoreError
 from daemon.model import Batch, DataFile, Held
 from daemon.staging import staged
 from daemon.stores.columns import added, arranged
-from daemon.stores.compacting import clear, compact
+from daemon.stores.compacting import SCRATCH, clear, compact
 from daemon.stores.contents import held_in
 from daemon.stores.expiring import expire
 from daemon.stores.rewriting import Holding, holding, without
@@ -109,10 +109,11 @@ class DeltaStore:
     def clear(self, feed: str) -> None:
         """Delete what killed commits and compactions have left in the table's folder and in its log."""
         with self._using(feed):
-            clear_log(self._root(feed))
-            table = self._table(feed)
-            if table is not None:
-                clear(table, self._root(feed))
+            root = self._root(feed)
+            clear_log(root)
+            # A table is opened only where there is something to do: every start asks.
+            if (root / SCRATCH).exists() and (table := self._table(feed)):
+                clear(table, root)
 
     def compact(self, feed: str, *, target_bytes: int, min_files: int) -> int:
         """Merge days' small files into large ones; return how many files were merged into others."""

@@ -100,7 +100,7 @@ class Customer:
         return data
 
 
-@pytest.mark.timeout(60 + 10 * KILLS)
+@pytest.mark.timeout(120 + 20 * KILLS)
 def test_killed_at_random_times_while_drops_arrive_every_row_is_there_once(world: World) -> None:
     world.settings["BLOBDROP_STORE__COMPACT_FILES"] = "4"
     chance = random.Random(SEED)  # noqa: S311 - a seed, so that a failure may come again
