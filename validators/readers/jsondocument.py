@@ -12,6 +12,7 @@ from validators.model import Chunk, Dialect, Limits
 from validators.readers.jsonrecords import (
     DECODER,
     ENCODER,
+    PIECE_ROWS,
     Fault,
     Piece,
     Records,
@@ -27,8 +28,6 @@ from validators.readers.opening import beginning, encoding_of, text
 
 #: Bytes parsed at once. Their Python objects fit into a core's cache.
 _BLOCK_BYTES = 256 * 1024
-#: Records turned into columns at once.
-_PIECE_ROWS = 2048
 #: Members that hold the rows even when there are none: `{"metrics": []}`.
 _ROWS_MEMBERS = ("metrics", "events")
 
@@ -112,7 +111,7 @@ class JsonDocumentReader:
             return
         outline = self._outlined()
         if outline.record is not None:
-            yield _single(outline.record)
+            yield _single(outline.record, self._limits.max_columns)
             return
         for key in document.members():
             if key == outline.member:
@@ -130,7 +129,7 @@ class JsonDocumentReader:
 
     def _rows(self, elements: Iterator[tuple[Any, str, int]], constants: Mapping[str, str | None]) -> Iterator[Piece]:
         records, row, keys = Records(), 0, set[str]()
-        most = min(_PIECE_ROWS, self._limits.batch_rows)
+        most = min(PIECE_ROWS, self._limits.batch_rows)
         for row, (value, raw, line) in enumerate(elements, 1):
             if value.__class__ is dict:
                 records.add(value, raw, row, line)
@@ -144,7 +143,7 @@ class JsonDocumentReader:
             yield self._piece(records, constants, keys)
 
     def _piece(self, records: Records, constants: Mapping[str, str | None], keys: set[str]) -> Piece:
-        piece = to_piece(records, constants)
+        piece = to_piece(records, self._limits.max_columns, constants)
         keys.update(piece.table.column_names)
         if len(keys) > self._limits.max_columns:
             raise too_many_columns(len(keys), self._limits.max_columns)
@@ -203,12 +202,12 @@ def _sort_members(outline: Outline, members: Mapping[str, tuple[Any, str]]) -> N
             outline.constants[key] = cell(value)
 
 
-def _single(members: Mapping[str, str]) -> Piece:
+def _single(members: Mapping[str, str], limit: int) -> Piece:
     """Return the one record that the document itself is."""
     raw = "{" + ",".join(f"{ENCODER.encode(key)}:{text_}" for key, text_ in members.items()) + "}"
     records = Records()
     records.add(DECODER.decode(raw), raw, 1, 1)
-    return to_piece(records)
+    return to_piece(records, limit)
 
 
 def _ambiguous(what: str, hint: str) -> FileProblem:

@@ -11,6 +11,7 @@ from validators.model import Chunk, Dialect, Limits
 from validators.readers.jsonrecords import (
     BLANKS,
     DECODER,
+    PIECE_ROWS,
     Fault,
     Piece,
     Records,
@@ -72,14 +73,14 @@ class JsonLinesReader:
         """Hold nothing: each reading opens and closes the file itself."""
 
     def _pieces(self) -> Iterator[Piece]:
-        row, line, keys = 0, 0, set[str]()
+        row, line, keys, most = 0, 0, set[str](), min(PIECE_ROWS, self._limits.batch_rows)
         for block in self._blocks():
             lines = block.decode("utf-8", "surrogateescape").split("\n")
-            for start in range(0, len(lines), self._limits.batch_rows):
-                part = lines[start : start + self._limits.batch_rows]
+            for start in range(0, len(lines), most):
+                part = lines[start : start + most]
                 records = parse_lines(part, row, line)
                 row, line = row + len(records), line + len(part)
-                piece = to_piece(records)
+                piece = to_piece(records, self._limits.max_columns)
                 keys.update(piece.table.column_names)
                 if len(keys) > self._limits.max_columns:
                     raise too_many_columns(len(keys), self._limits.max_columns)

@@ -24,6 +24,13 @@ MAX_DEPTH: Final = 64
 #: The blanks of JSON, RFC 8259 section 2.
 BLANKS: Final = " \t\r\n"
 
+#: Records of a piece, at most: what each of them lacks of the others' keys takes memory too.
+PIECE_ROWS: Final = 2048
+#: Cells of a chunk, at most: each takes four bytes even where its record has no such key.
+_MOST_CELLS: Final = 16 * 1024**2
+#: Records with so many times fewer keys than there are in all of them together are looked at key by key.
+_SPARSE: Final = 4
+
 _EXPECTED = "one JSON object (RFC 8259)"
 _RAW_CHARS_SHOWN = 80
 
@@ -113,11 +120,17 @@ class Piece:
     malformed: tuple[Malformed, ...]
 
 
-def to_piece(records: Records, constants: Mapping[str, str | None] = MappingProxyType({})) -> Piece:
+def to_piece(records: Records, limit: int, constants: Mapping[str, str | None] = MappingProxyType({})) -> Piece:
     """Turn records into columns of text; those that hold what no column can hold become malformed.
 
     Names are in the order in which they first come; a record that lacks one has null there, or what `constants` has.
+
+    Raises:
+        FileProblem: `too_many_columns`, where they are more than `limit`.
     """
+    keys = len({*constants, *chain.from_iterable(records.values)})
+    if keys > limit:
+        raise too_many_columns(keys, limit)
     table = None
     if not any("\\u0000" in text for text in records.texts):
         table = _table(records, constants)
@@ -130,14 +143,15 @@ def to_piece(records: Records, constants: Mapping[str, str | None] = MappingProx
 
 
 def chunks_of(pieces: Iterable[Piece], batch_rows: int, names: Iterable[str] | None) -> Iterator[Chunk]:
-    """Put pieces together until another one would make more than `batch_rows` records."""
+    """Put pieces together until another one would make more than `batch_rows` records, or too many cells."""
     waiting: list[Piece] = []
-    count = 0
+    count, keys = 0, set[str]()
     for piece in pieces:
         size = len(piece.rows) + len(piece.malformed)
-        if waiting and count + size > batch_rows:
+        keys.update(piece.table.column_names)
+        if waiting and (count + size > batch_rows or (count + size) * len(keys) > _MOST_CELLS):
             yield _chunk(waiting, names)
-            waiting, count = [], 0
+            waiting, count, keys = [], 0, set(piece.table.column_names)
         waiting.append(piece)
         count += size
     if count:
@@ -207,22 +221,46 @@ def too_many_columns(count: int, limit: int) -> FileProblem:
 def _table(records: Records, constants: Mapping[str, str | None]) -> pa.Table | None:
     """Return the records as columns; None where some value has to be looked at more closely."""
     values, nested = records.values, Nested(records.texts)
-    names = dict.fromkeys(chain(constants, chain.from_iterable(values)))
+    defaults = dict.fromkeys(chain.from_iterable(values)) | dict(constants)
+    names = dict.fromkeys(chain(constants, defaults))
     try:
-        columns = [_column([value.get(name, constants.get(name)) for value in values], name, nested) for name in names]
+        if len(names) * len(values) > _SPARSE * sum(map(len, values)) and not constants:
+            columns = _sparse_columns(values, names, nested)
+        else:
+            every = range(len(values))
+            columns = [
+                _column([value.get(name, defaults[name]) for value in values], every, name, nested) for name in names
+            ]
         return _with_rows(columns, list(names), len(values))
     except (UnicodeEncodeError, NotQuickError):
         return None
 
 
-def _column(values: list[Any], name: str, nested: Nested) -> pa.Array[Any]:
+def _sparse_columns(values: list[dict[str, Any]], names: Iterable[str], nested: Nested) -> list[pa.Array[Any]]:
+    """Return columns of which each record has few: only what is there is looked at one by one."""
+    found: dict[str, tuple[list[int], list[Any]]] = {name: ([], []) for name in names}
+    for at, value in enumerate(values):
+        for name, item in value.items():
+            places, items = found[name]
+            places.append(at)
+            items.append(item)
+    columns = []
+    for name, (places, items) in found.items():
+        index, missing = np.zeros(len(values), np.int32), np.ones(len(values), np.bool_)
+        index[places], missing[places] = np.arange(len(places)), False
+        columns.append(_column(items, places, name, nested).take(pa.array(index, mask=missing)))
+    return columns
+
+
+def _column(values: list[Any], places: Iterable[int], name: str, nested: Nested) -> pa.Array[Any]:
+    """Turn values into text; `places` tells in which of the records each of them is."""
     try:
         return pa.array(values, pa.string())
     except pa.ArrowTypeError:
         return pa.array(
             [
                 item if item is None or item.__class__ is str else _scalar(item) or nested.text(at, name)
-                for at, item in enumerate(values)
+                for at, item in zip(places, values, strict=True)
             ],
             pa.string(),
         )

@@ -163,6 +163,27 @@ def test_too_many_different_keys_refuse_the_file(path: Path) -> None:
     assert len(rows_of(read(path, lines, max_columns=50))) == 50
 
 
+def test_very_many_different_keys_are_refused_before_they_are_columns(path: Path) -> None:
+    path.write_text("".join(f'{{"k{number}":1}}\n' for number in range(30_000)))
+    tracemalloc.start()
+    with pytest.raises(FileProblem, match="different keys or more"):
+        deque(JsonLinesReader(path, dialect=Dialect(), limits=Limits()).chunks(), maxlen=0)
+    assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    tracemalloc.stop()
+
+
+def test_records_with_few_of_many_keys_keep_every_value_in_chunks_of_bounded_size(path: Path) -> None:
+    values = [("1", "1"), ('"a"', "a"), ("null", None), ("true", "true"), ('{"n": 1.50}', '{"n":1.50}'), ("[1]", "[1]")]
+    lines = [f'{{"k{n % 1_500}": {values[n % 6][0]}, "every": {n}}}' for n in range(14_000)]
+    chunks = read(path, "\n".join(lines))
+    assert len(chunks) == 2
+    assert max(len(chunk.rows) * chunk.table.num_columns for chunk in chunks) <= 16 * 1024**2
+    assert [n for chunk in chunks for n in chunk.table["every"].to_pylist()] == [str(n) for n in range(14_000)]
+    for key in (0, 1, 2, 3, 4, 5, 1_499):
+        found = [text for chunk in chunks for text in chunk.table[f"k{key}"].to_pylist()]
+        assert found == [values[n % 6][1] if n % 1_500 == key else None for n in range(14_000)]
+
+
 def test_a_file_of_blank_lines_is_empty(path: Path) -> None:
     with pytest.raises(FileProblem) as caught:
         read(path, "\n" * 100_000)
