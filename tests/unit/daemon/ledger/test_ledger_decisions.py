@@ -1,4 +1,4 @@
-"""Decisions in the ledger: which drops take one, how each comes to its end, and how an older ledger gets their table."""
+"""Decisions in the ledger: which drops take one, how each comes to its end, and an older ledger gets their table."""
 
 from __future__ import annotations
 
