@@ -11,6 +11,9 @@ The way a file takes is the way to read this package:
     stores/     the tables: one transaction for each batch
     ledger/     what has happened to every drop
 
+What was set aside comes back by a decision, which a command leaves in the ledger: `deciding` takes it up, `reviewing`
+judges the kept rows again (in a worker), and they go the same way on.
+
 Around it: `config` reads the settings, `app` wires everything and alone names concrete classes, `loop` goes round,
 `cli` is the command line; `retention` lets go what was kept long enough, `salvage` puts a lost ledger together. Values
 travel frozen (`model`); only sources, stores, ledger and quarantine change the world.

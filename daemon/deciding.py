@@ -19,6 +19,7 @@ from daemon.errors import BlobdropError, DecisionError, DiskError, StoreError, U
 from daemon.ledger import DropRow, Ledger
 from daemon.model import Drop, Feed, Prepared, Setup, State
 from daemon.quarantine import Quarantine
+from daemon.reports import counted
 from daemon.stores import Store
 from daemon.workers import Workers
 
@@ -84,9 +85,11 @@ class Deciding:
                 continue
             hindrance = self._hindrance(decision, row)
             if hindrance:
-                self._end(decision, Standing.REFUSED, hindrance)
+                self._end(decision, row.name, Standing.REFUSED, hindrance)
             elif decision.action is Action.DISCARD:
-                self._end(decision, Standing.DONE, "its rows stay where they are, and are not asked about again")
+                self._end(
+                    decision, row.name, Standing.DONE, "its rows stay where they are, and are not asked about again"
+                )
             else:
                 self._known.add(decision.id)
                 self._waiting.append(self._review(decision, row))
@@ -134,7 +137,7 @@ class Deciding:
         try:
             prepared = self._workers.result(future)
         except DecisionError as error:
-            self._end(review.decision, Standing.REFUSED, str(error))
+            self._end(review.decision, review.drop.found.name, Standing.REFUSED, str(error))
         except BlobdropError as error:
             self._broken(review, error)
         else:
@@ -143,18 +146,18 @@ class Deciding:
 
     def _broken(self, review: Review, error: BlobdropError) -> None:
         """Try a decision later again that has broken its worker, or fail it when it has had enough."""
-        decision = review.decision
+        decision, name = review.decision, review.drop.found.name
         self._store.sweep(review.drop.feed, [review.unit])
         self._known.discard(decision.id)
         if isinstance(error, (StoreError, DiskError)):
             raise UndoneError(str(error)) from error
         if decision.attempt + 1 >= self._attempts:
-            self._end(decision, Standing.FAILED, str(error))
+            self._end(decision, name, Standing.FAILED, str(error))
             return
         wait = self._retry_seconds * 2**decision.attempt
         self._ledger.decisions.broken(decision, str(error))
         self._not_before[decision.id] = self._clock() + wait
-        self._log.warning("decision.retried", **_of(decision), seconds=wait, reason=str(error))
+        self._log.warning("decision.retried", **_of(decision, name), seconds=wait, reason=str(error))
 
     def _commit(self, feed: str, reviewed: Sequence[Reviewed]) -> None:
         """Commit what the reviews of one feed have staged, the ones after those that stand in their way."""
@@ -180,12 +183,13 @@ class Deciding:
     def _moves(self, reviewed: Reviewed) -> bool:
         """Tell whether a review's rows may go into the table; one that moves none, or may not any more, ends here."""
         review, prepared = reviewed
+        name = review.drop.found.name
         hindrance = self._hindrance(review.decision, self._ledger.drop(review.drop.id))
         if hindrance:
             self._undo(review, prepared)
-            self._end(review.decision, Standing.REFUSED, hindrance)
+            self._end(review.decision, name, Standing.REFUSED, hindrance)
         elif not prepared.files:
-            self._end(review.decision, Standing.DONE, prepared.outcomes[0].reason)
+            self._end(review.decision, name, Standing.DONE, prepared.outcomes[0].reason)
         return not hindrance and bool(prepared.files)
 
     def _undo(self, review: Review, prepared: Prepared) -> None:
@@ -198,16 +202,16 @@ class Deciding:
     def _tell(self, review: Review, prepared: Prepared) -> None:
         (outcome,) = prepared.outcomes
         self._known.discard(review.decision.id)
-        brought = outcome.rows.accepted - review.rows.accepted
-        fields = {"name": review.drop.found.name, "accepted": brought, "rejected": outcome.rows.rejected}
-        self._log.info("decision.done", **_of(review.decision), **fields)
+        brought, left = outcome.rows.accepted - review.rows.accepted, outcome.rows.rejected
+        note = f"{counted(brought)} now in the table, {left:,} set aside"
+        self._log.info("decision.done", **_of(review.decision, review.drop.found.name), note=note)
 
-    def _end(self, decision: Decision, state: Standing, note: str) -> None:
+    def _end(self, decision: Decision, name: str, state: Standing, note: str) -> None:
         self._ledger.decisions.end(decision, state, note, self._clock())
         self._known.discard(decision.id)
         self._not_before.pop(decision.id, None)
         level = self._log.info if state is Standing.DONE else self._log.warning
-        level(f"decision.{state}", **_of(decision), note=note)
+        level(f"decision.{state}", **_of(decision, name), note=note)
 
     # ---------------------------------------------------------------- STOPPING
 
@@ -241,5 +245,5 @@ def _apart(reviewed: Iterable[Reviewed]) -> Iterator[list[Reviewed]]:
         yield together
 
 
-def _of(decision: Decision) -> dict[str, object]:
-    return {"drop": decision.drop_id, "decision": decision.id, "action": decision.action.value, "by": decision.by}
+def _of(decision: Decision, name: str) -> dict[str, str]:
+    return {"drop": decision.drop_id, "name": name, "action": decision.action.value, "by": decision.by}

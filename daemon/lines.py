@@ -18,7 +18,7 @@ Fields = Mapping[str, Any]
 
 
 def drop_line(event: str, fields: Fields, folder: str) -> tuple[str, str] | None:
-    """Return a word and a sentence for an event of one drop, such as `drop.partial`, or the end; None for other events.
+    """Return a word and a sentence for `drop.partial` and its like, `decision.done`, or the end; None for other events.
 
     Args:
         event: its name.
@@ -28,8 +28,8 @@ def drop_line(event: str, fields: Fields, folder: str) -> tuple[str, str] | None
     kind, _, word = event.partition(".")
     if event == STOPPED:
         return word.ljust(WORD_WIDTH), _said(fields)
-    says = _SAYS.get(word)
-    if kind != "drop" or says is None or "name" not in fields:
+    says = _KINDS.get(kind, {}).get(word)
+    if says is None or "name" not in fields:
         return None
     parts = [printable(str(fields["name"])), printable(says(fields)), _took(fields), _report(fields, folder)]
     return word.ljust(WORD_WIDTH), "  ".join(part for part in parts if part)
@@ -72,6 +72,10 @@ def _retried(fields: Fields) -> str:
     return f"{fields.get('reason', '')}; it is tried again in {fields.get('seconds', 0):g} s"
 
 
+def _done(fields: Fields) -> str:
+    return f"{fields['action']} by {fields['by']}: {fields['note']}"
+
+
 def _said(fields: Fields) -> str:
     return str(fields.get("reason") or fields.get("note") or "")
 
@@ -86,6 +90,10 @@ _SAYS: Final[Mapping[str, Callable[[Fields], str]]] = {
     "unmatched": _said,
     "retried": _retried,
     "unsettled": _said,
+}
+_KINDS: Final[Mapping[str, Mapping[str, Callable[[Fields], str]]]] = {
+    "drop": _SAYS,
+    "decision": {"done": _done, "refused": _done, "failed": _done, "retried": _retried},
 }
 
 
