@@ -11,7 +11,7 @@ from daemon.asking import Config, Customer, FeedName, Json, Limit, examples, per
 quarantine = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Look at what was set aside, and why; decide what becomes of it.",
+    help="Look at what was set aside; decide what becomes of it.",
     epilog=examples(
         "blobdrop quarantine list --feed metrics",
         "blobdrop quarantine show 9f3c",
