@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from tests.corpus import text
 from tests.unit.daemon.conftest import Rig, dirty, good
@@ -53,12 +56,16 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """An installation in which nothing has happened yet; the current folder is its own."""
+    handlers = list(logging.getLogger().handlers)
     for name in [name for name in os.environ if name.startswith("BLOBDROP_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    return Place(tmp_path, capsys)
+    yield Place(tmp_path, capsys)
+    # A command has logs written to what was stderr in this test.
+    structlog.reset_defaults()
+    logging.getLogger().handlers[:] = handlers
 
 
 @pytest.fixture
