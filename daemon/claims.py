@@ -7,14 +7,19 @@ from collections.abc import Callable, Iterable, Sequence
 
 from daemon.ledger import Ledger
 from daemon.model import Drop
+from daemon.quarantine import Quarantine
 
 
 class Claims:
-    """Claims drops in the ledger, and remembers which are claimed. One thread changes it; others may ask."""
+    """Claims drops in the ledger, and remembers which are claimed. One thread changes it; others may ask.
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
+    A drop that is let go of without an outcome has no quarantine entry, whatever a worker has published of it: the next
+    go may come to something else, or there may be none.
+    """
+
+    def __init__(self, ledger: Ledger, quarantine: Quarantine, clock: Callable[[], float] = time.time) -> None:
         """Claim nothing yet."""
-        self._ledger, self._clock = ledger, clock
+        self._ledger, self._quarantine, self._clock = ledger, quarantine, clock
         self._drops: dict[str, Drop] = {}
         self._uris: set[str] = set()
 
@@ -40,13 +45,24 @@ class Claims:
     def give_back(self, ids: Iterable[str], reason: str, *, wait_seconds: float = 0.0, counts: bool = True) -> None:
         """Let go of drops that are to be worked later, `wait_seconds` from now; `counts` as an attempt."""
         ids, now = list(ids), self._clock()
+        self.withdraw(ids)
         self._ledger.give_back(ids, now, reason, not_before=now + wait_seconds, counts=counts)
         self.release(ids)
 
     def gone(self, ids: Sequence[str]) -> None:
         """Let go of drops whose objects are not there any more in that version."""
+        self.withdraw(ids)
         self._ledger.gone(ids, self._clock())
         self.release(ids)
+
+    def withdraw(self, ids: Iterable[str]) -> None:
+        """Take back what workers have published of drops.
+
+        Raises:
+            WorkError: the quarantine cannot be written.
+        """
+        for drop in (self._drops[drop_id] for drop_id in ids if drop_id in self._drops):
+            self._quarantine.remove(drop.customer, drop.feed, drop.id)
 
     def release(self, ids: Iterable[str]) -> None:
         """Let go of drops about which the ledger knows already."""

@@ -57,9 +57,7 @@ class Committing:
     def undo(self, unit: Unit, prepared: Prepared) -> None:
         """Take back what a unit has staged and written, so that it can be worked again."""
         self._store.discard(unit.feed, prepared.files)
-        for outcome in prepared.outcomes:
-            drop = self._claims[outcome.drop_id]
-            self._quarantine.remove(drop.customer, drop.feed, drop.id)
+        self._claims.withdraw(outcome.drop_id for outcome in prepared.outcomes)
 
     def _known(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> set[Brought]:
         by_customer: dict[tuple[str, str], set[str]] = {}
@@ -118,9 +116,11 @@ class Committing:
             self._store.commit(batch, schema)
         except StoreError as error:
             if not self._store.holds(batch):
+                ids = [outcome.drop_id for outcome in batch.outcomes]
                 self._store.abandon(batch)
+                self._claims.withdraw(ids)
                 self._ledger.forget(batch, now, str(error))
-                self._claims.release(outcome.drop_id for outcome in batch.outcomes)
+                self._claims.release(ids)
                 raise UndoneError(str(error)) from error
         promote_all(self._quarantine, batch)
         self._ledger.record(batch, self._clock())

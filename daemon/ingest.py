@@ -89,7 +89,7 @@ class Ingest:
         self._ledger, self._store, self._source, self._workers = ledger, store, source, workers
         self._feeds, self._rules, self._wake, self._log, self._clock = feeds, rules, wake, log, clock
         self._quarantine = Quarantine(Path(rules.quarantine))
-        self._claims = Claims(ledger, clock)
+        self._claims = Claims(ledger, self._quarantine, clock)
         self._committing = Committing(
             ledger=ledger, store=store, quarantine=self._quarantine, claims=self._claims, feeds=feeds, clock=clock
         )
@@ -275,6 +275,7 @@ class Ingest:
             self._claims.give_back([drop.id], reason, wait_seconds=wait)
             self._log.warning("drop.retried", **telling.of(drop), attempt=drop.attempt, seconds=wait, reason=reason)
             return
+        self._claims.withdraw([drop.id])
         outcome = Outcome(drop_id=drop.id, state=State.FAILED, reason=reason, started_at=now, finished_at=now)
         self._ledger.finish([outcome], now)
         self._tell(outcome)

@@ -22,7 +22,7 @@ def recover(
     now: float,
     log: FilteringBoundLogger,
 ) -> int:
-    """Resolve what was under way; only while nothing is at work. Return the drops that wait for another go.
+    """Resolve what was under way; only while nothing is at work. Return the drops that are found again.
 
     Args:
         ledger: what was intended.
@@ -51,4 +51,8 @@ def recover(
         store.clear(feed)
         if sessions:
             store.sweep(feed, sessions)
-    return ledger.recover(now)
+    found_again = ledger.recover(now)
+    # Their next go may come to something else, or their objects are gone: what was published of them is not to stay.
+    for each in ledger.waiting():
+        quarantine.remove(each.drop.customer, each.drop.feed, each.drop.id)
+    return found_again

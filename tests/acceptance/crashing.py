@@ -136,9 +136,12 @@ class World(Blobdrop):
 
     def leftovers(self) -> list[str]:
         """Return what nobody should find when the daemon has ended, in tables, their logs, quarantine and scratch."""
+        reports = {Path(drop.report) for drop in self.drops()}
+        entries = (path.parent for path in (self.folder / "var" / "quarantine").glob("*/*/*/report.json"))
         logs = [path for root in self._stores() for path in root.glob("_delta_log/*")]
         return [
             *super().leftovers(),
+            *(str(entry) for entry in entries if entry not in reports),
             *(str(path) for path in logs if not _LOGGED.fullmatch(path.name)),
             *(str(path) for root in self._stores() for path in root.glob("_compacting/**/*")),
             *(str(path) for path in self.scratch.iterdir()),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import time
 from pathlib import Path
@@ -56,27 +55,6 @@ def staged(blobdrop: Blobdrop) -> list[Path]:
 # ---------------------------------------------------------------- STOPPING
 
 
-def test_sigterm_in_the_middle_of_a_big_file_stops_within_seconds_and_leaves_nothing_half_done(
-    blobdrop: Blobdrop,
-) -> None:
-    blobdrop.start()
-    blobdrop.drop("big.csv", big_file())
-    wait_for(lambda: blobdrop.states()["working"], "the big file is worked")
-    time.sleep(0.4)
-    began = time.monotonic()
-
-    assert blobdrop.stop(patience=10) == 0
-    assert time.monotonic() - began < 10
-    assert blobdrop.states() == {"found": 1}
-    assert blobdrop.leftovers() == []
-    assert staged(blobdrop) == []
-    assert "Traceback" not in blobdrop.log
-
-    assert blobdrop.once(code=0)["rows"] == {"read": BIG, "accepted": BIG, "rejected": 0}
-    assert blobdrop.found("big.csv").attempt == 1  # stopping is nobody's fault
-    assert blobdrop.rows_of(blobdrop.found("big.csv").id) == BIG
-
-
 def test_sigterm_stops_an_idle_daemon_at_once(blobdrop: Blobdrop) -> None:
     blobdrop.settings["BLOBDROP_SOURCE__POLL_SECONDS"] = "3600"
     blobdrop.start()
@@ -93,35 +71,6 @@ def test_sigint_stops_it_too(blobdrop: Blobdrop) -> None:
 
 
 # ---------------------------------------------------------------- KILLING
-
-
-def test_killed_at_any_instant_and_started_again_every_row_is_there_once(blobdrop: Blobdrop) -> None:
-    blobdrop.settings |= {"BLOBDROP_SOURCE__SETTLE_SECONDS": "0", "BLOBDROP_STORE__COMPACT_FILES": "4"}
-    chance = random.Random(20260301)  # noqa: S311 - a fixed seed, so that a failure comes again
-    bad, total = 0, 0
-    for go in range(7):
-        for number in range(12):
-            data = text.good(200, tag=f"g{go}-{number}-")
-            if number % 4 == 0:
-                data += b"x,USERID,revenue,2026-03-01,1\n"
-                bad += 1
-            blobdrop.drop(f"{go}-{number}.csv", data)
-            total += 200
-        if go % 3 == 0:
-            blobdrop.drop(f"{go}-big.csv", big_file(f"b{go}-", 200_000))
-            total += 200_000
-        blobdrop.start()
-        time.sleep(chance.uniform(0.0, 1.5))
-        blobdrop.stop(signal.SIGKILL)
-    blobdrop.once()
-
-    assert blobdrop.table().num_rows == total
-    assert len(set(blobdrop.table()["unit_id"].to_pylist())) == total
-    states = blobdrop.states()
-    assert states == {"partial": bad, "ingested": 7 * 12 + 3 - bad}
-    blobdrop.assert_every_row_is_in_one_place()
-    assert [path for path in blobdrop.root.rglob("*.csv") if "_archive" not in path.parts] == []
-    assert blobdrop.leftovers() == []
 
 
 def test_no_worker_outlives_a_daemon_that_was_killed(blobdrop: Blobdrop) -> None:

@@ -12,7 +12,7 @@ from tests.unit.daemon.conftest import Rig, good
 
 @pytest.fixture
 def claims(rig: Rig) -> Claims:
-    return Claims(rig.ledger, rig.clock)
+    return Claims(rig.ledger, rig.quarantine, rig.clock)
 
 
 def test_a_claimed_drop_is_known_by_id_and_its_object_is_at_work(rig: Rig, claims: Claims) -> None:
@@ -29,7 +29,7 @@ def test_a_drop_is_claimed_once(rig: Rig, claims: Claims) -> None:
     (drop,) = rig.put(a=good(1))
     claims.claim([drop])
     assert claims.claim([drop]) == ()
-    assert Claims(rig.ledger, rig.clock).claim([drop]) == ()
+    assert Claims(rig.ledger, rig.quarantine, rig.clock).claim([drop]) == ()
     assert rig.kinds(drop) == ["claimed"]
 
 

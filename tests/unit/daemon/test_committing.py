@@ -58,7 +58,7 @@ def store_fails(rig_of: Callable[..., Rig]) -> Callable[[str], Rig]:
 
 
 def claimed(rig: Rig, **files: bytes) -> tuple[Claims, tuple[Drop, ...]]:
-    claims = Claims(rig.ledger, rig.clock)
+    claims = Claims(rig.ledger, rig.quarantine, rig.clock)
     return claims, tuple(claims.claim(rig.put(**files)))
 
 
@@ -219,7 +219,7 @@ def test_a_unit_whose_bytes_have_come_into_the_table_since_is_stale(rig: Rig) ->
 def test_another_customers_bytes_are_not_known(rig: Rig) -> None:
     rig.take_in(a=good(2))
     rig.source.put("acme/metrics/a.csv", good(2))
-    claims = Claims(rig.ledger, rig.clock)
+    claims = Claims(rig.ledger, rig.quarantine, rig.clock)
     (b,) = claims.claim(rig.intake.look().drops)
     assert b.customer == "acme"
     assert stale(rig, claims, (b,)) == [set()]

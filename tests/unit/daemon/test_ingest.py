@@ -368,6 +368,14 @@ def test_stopping_gives_everything_back_and_leaves_no_file(rig: Rig) -> None:
     assert len(rig.rows()) == 4
 
 
+def test_what_was_published_of_a_drop_that_is_given_back_is_taken_back(rig: Rig) -> None:
+    claim_and_hold(rig, a=good(1), b=dirty(), c=good(3))
+    rig.workers.work(2)
+    assert len(rig.entries()) == 1
+    rig.ingest.stop()
+    assert rig.entries() == []
+
+
 def test_stopping_after_a_step_broke_off_ends_it_first(rig: Rig) -> None:
     rig.break_ledger("UPDATE OF ended_at ON batches")
     (drop,) = rig.put(a=good(2))

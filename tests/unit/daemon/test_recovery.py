@@ -124,6 +124,20 @@ def test_what_workers_were_writing_into_the_quarantine_is_cleared_away(rig: Rig)
     assert rig.entries() == kept
 
 
+def test_what_was_published_of_a_drop_without_an_outcome_is_taken_back(rig: Rig) -> None:
+    """It may be a duplicate the next time, or have been taken away, and nobody would ever take its entry back."""
+    kept, *_ = rig.take_in(kept=dirty("k"))
+    (drop,) = rig.put(b=dirty())
+    rig.ledger.claim([drop], rig.clock())
+    rig.prepare([drop])
+    rig.crash()
+    rig.start()
+    assert sorted(rig.entries()) == sorted([kept.id, drop.id])
+
+    recovered(rig)
+    assert rig.entries() == [kept.id]
+
+
 def test_a_table_that_cannot_be_read_is_not_taken_for_an_empty_one(rig_of: Callable[..., Rig]) -> None:
     rig = rig_of()
     drops = rig.put(a=good(3))
