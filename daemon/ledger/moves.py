@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from daemon.errors import LedgerError
 from daemon.ledger.queries import chunked
-from daemon.ledger.rows import Kind, outcome_columns, packed, storable
+from daemon.ledger.rows import Kind, noted, outcome_columns, packed, storable
 from daemon.ledger.tables import batches, drops, events
 from daemon.model import Batch, Outcome, State
 
@@ -102,8 +102,12 @@ def end(connection: sa.Connection, outcomes: Collection[Outcome], kind: Kind, no
     """Write the outcomes into their drops' rows."""
     rows = [{"key": outcome.drop_id, **outcome_columns(outcome)} for outcome in outcomes]
     update(connection, rows, changed_at=now)
-    for chunk in chunked(outcome.drop_id for outcome in outcomes):
-        add_events(connection, (drops.c.id.in_(chunk),), kind, now)
+    for chunk in chunked(outcome.drop_id for outcome in outcomes if not outcome.log):
+        add_events(connection, (drops.c.id.in_(chunk),), kind, now, note=drops.c.reason)
+    for outcome in outcomes:
+        if outcome.log:
+            note = noted(outcome.reason, outcome.log)
+            add_events(connection, (drops.c.id == outcome.drop_id,), kind, now, note=note)
 
 
 def supersede(connection: sa.Connection, batch: Batch, now: float) -> None:

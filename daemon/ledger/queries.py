@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
@@ -16,9 +16,9 @@ from daemon.ledger.rows import (
     DropRow,
     Event,
     FeedSummary,
-    Kind,
     Waiting,
     drop_row,
+    event_from,
     found_from,
     outcome_from,
     printable,
@@ -252,7 +252,7 @@ class Queries:
         columns = (column for column in events.c if column is not events.c.id)
         query = sa.select(*columns).where(events.c.drop_id == drop_id).order_by(events.c.id)
         with self._database.reading() as connection:
-            return tuple(_event(row._asdict()) for row in connection.execute(query))
+            return tuple(event_from(row._asdict()) for row in connection.execute(query))
 
     def counts(self) -> dict[str, dict[State, int]]:
         """Return how many drops of each feed are in each state; unmatched ones are under the feed ''."""
@@ -325,8 +325,3 @@ def _batch(row: Any) -> Batch:
         files=tuple(DataFile(**columns) for columns in row.files),
         replaces=tuple(row.replaces),
     )
-
-
-def _event(columns: Mapping[str, Any]) -> Event:
-    state = None if columns["state"] is None else State(columns["state"])
-    return Event(**{**columns, "kind": Kind(columns["kind"]), "state": state})

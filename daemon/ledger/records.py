@@ -18,7 +18,7 @@ from daemon.ledger.hold import Hold, Holder, held, holder
 from daemon.ledger.moves import AT_WORK
 from daemon.ledger.opening import file_of, open_existing, open_ledger
 from daemon.ledger.queries import Queries, chunked, highest_batch
-from daemon.ledger.rows import Kind, found_columns, storable
+from daemon.ledger.rows import Kind, found_columns, noted, storable
 from daemon.ledger.tables import drops
 from daemon.model import Batch, Drop, Found, Outcome, State, numbered
 
@@ -117,17 +117,25 @@ class Ledger(Queries):
                 moves.move(connection, where, Kind.UNMATCHED, State.UNMATCHED, now, feed="", customer="")
 
     def give_back(
-        self, drop_ids: Iterable[str], now: float, reason: str = "", *, not_before: float = 0.0, counts: bool = True
+        self,
+        drop_ids: Iterable[str],
+        now: float,
+        reason: str = "",
+        *,
+        log: str = "",
+        not_before: float = 0.0,
+        counts: bool = True,
     ) -> int:
         """Move working drops back to found, not to be claimed before `not_before`; return how many there were.
 
+        `log` is what a worker has written; it goes into the history.
         `counts=False` takes the attempt back, for one that the daemon's own stop broke off. Drops of an intended
         batch stay: record or forget decides on them.
         """
         values: dict[str, Any] = {"not_before": not_before, "reason": storable(reason)}
         if not counts:
             values["attempt"] = drops.c.attempt - 1
-        return self._move(drop_ids, AT_WORK, Kind.GIVEN_BACK, State.FOUND, now, note=reason, **values)
+        return self._move(drop_ids, AT_WORK, Kind.GIVEN_BACK, State.FOUND, now, note=noted(reason, log), **values)
 
     def gone(self, drop_ids: Iterable[str], now: float) -> int:
         """Forget working and found drops whose object has vanished; only their events stay. Return how many."""

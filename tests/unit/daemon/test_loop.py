@@ -15,7 +15,7 @@ from daemon.errors import LedgerError, SourceError
 from daemon.loop import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS, Loop, Pace
 from daemon.model import Found, State
 from daemon.sources.memory import MemorySource
-from tests.unit.daemon.conftest import Rig, dirty, good
+from tests.unit.daemon.conftest import Rig, dirty, good, overdue
 
 
 class Telling(MemorySource):
@@ -94,7 +94,7 @@ def test_once_tries_again_what_has_failed_before_it_ends(rig_of: Callable[..., R
     (drop,) = rig.put(a=good(1))
     rig.ingest.claim([drop])
     rig.ingest.pump()
-    rig.workers.lose(TimeoutError())
+    rig.workers.lose(overdue())
     rig.workers.hold = False
     rig.loop.run_once()
     assert (rig.state(drop), rig.ledger.drop(drop.id).attempt) == (State.INGESTED, 2)
