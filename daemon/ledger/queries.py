@@ -16,6 +16,7 @@ from daemon.ledger.rows import (
     DropRow,
     Event,
     FeedSummary,
+    Kind,
     Waiting,
     drop_row,
     event_from,
@@ -33,6 +34,8 @@ CHUNK: Final = 5_000
 TO_SETTLE: Final = (State.INGESTED, State.PARTIAL, State.REJECTED, State.DUPLICATE)
 #: States of drops whose rows are in the table.
 IN_TABLE: Final = (State.INGESTED, State.PARTIAL)
+#: What people ask for, and the daemon is to see at once.
+ASKED: Final = (Kind.RETRIED,)
 #: More digests than this are not worth sending to a worker.
 MOST_DIGESTS: Final = 1_000
 #: Names that are searched for near matches, newest first.
@@ -89,6 +92,17 @@ class Queries:
             return tuple(_batch(row) for row in connection.execute(query))
 
     # ---------------------------------------------------------------- WHAT IS TO BE DONE
+
+    def newest_event(self) -> int:
+        """Return the number of the newest event; 0 before the first."""
+        with self._database.reading() as connection:
+            return connection.execute(sa.select(sa.func.max(events.c.id))).scalar() or 0
+
+    def is_asked(self, since: int) -> bool:
+        """Tell whether a person has asked for something after the event with this number."""
+        asked = sa.select(events.c.id).where(events.c.id > since, events.c.kind.in_(ASKED)).limit(1)
+        with self._database.reading() as connection:
+            return connection.execute(asked).scalar() is not None
 
     def known_versions(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], State]:
         """Return those (uri, version) pairs that the ledger has, with their states."""

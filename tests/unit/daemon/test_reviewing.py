@@ -16,7 +16,7 @@ import pytest
 from daemon.decisions import Action
 from daemon.errors import DecisionError
 from daemon.model import Dialect
-from daemon.prepare import contract_of
+from daemon.contracts import contract_of
 from daemon.quarantine import read_report
 from daemon.reviewing import refuse_unwaivable
 from tests.corpus import files
