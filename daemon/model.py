@@ -186,6 +186,8 @@ class Outcome:
     #: Where its report is; empty when there is none.
     report: str = ""
     contract: str = ""
+    #: Earlier versions of the object whose place it takes, in the table or in quarantine.
+    supersedes: tuple[str, ...] = ()
     #: Unix seconds.
     started_at: float = 0.0
     finished_at: float = 0.0

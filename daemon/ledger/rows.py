@@ -239,4 +239,6 @@ def outcome_from(columns: Mapping[str, Any]) -> Outcome:
     read, accepted, rejected = columns["rows"]
     rules = tuple((rule, column, count) for rule, column, count in columns["rules"])
     rows = Rows(read=read, accepted=accepted, rejected=rejected)
-    return Outcome(**{**columns, "state": State(columns["state"]), "rows": rows, "rules": rules})
+    supersedes = tuple(columns.get("supersedes", ()))
+    exact = {"state": State(columns["state"]), "rows": rows, "rules": rules, "supersedes": supersedes}
+    return Outcome(**{**columns, **exact})
