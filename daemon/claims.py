@@ -42,11 +42,13 @@ class Claims:
         self._uris.update(drop.found.uri for drop in claimed)
         return claimed
 
-    def give_back(self, ids: Iterable[str], reason: str, *, wait_seconds: float = 0.0, counts: bool = True) -> None:
+    def give_back(
+        self, ids: Iterable[str], reason: str, *, log: str = "", wait_seconds: float = 0.0, counts: bool = True
+    ) -> None:
         """Let go of drops that are to be worked later, `wait_seconds` from now; `counts` as an attempt."""
         ids, now = list(ids), self._clock()
         self.withdraw(ids)
-        self._ledger.give_back(ids, now, reason, not_before=now + wait_seconds, counts=counts)
+        self._ledger.give_back(ids, now, reason, log=log, not_before=now + wait_seconds, counts=counts)
         self.release(ids)
 
     def gone(self, ids: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from daemon.claims import Claims
 from daemon.entries import coming, promote
 from daemon.errors import StoreError, UndoneError
 from daemon.ledger import Ledger
+from daemon.ledger.queries import IN_TABLE, LEFT_OUT
 from daemon.model import Batch, Drop, Feed, OnDuplicate, OnRevision, Outcome, Prepared, State, Unit
 from daemon.quarantine import Quarantine
 from daemon.stores import Store
@@ -83,13 +85,15 @@ class Committing:
         outcomes = tuple(chain.from_iterable(each.outcomes for each in prepared))
         files = tuple(chain.from_iterable(each.files for each in prepared))
         schemas = [each.schema for each in prepared if each.schema is not None]
-        replaces = self._replaced(feed, outcomes)
+        arriving = [self._claims[each.drop_id] for each in outcomes if each.state in IN_TABLE]
+        replaces, outcomes = self._superseding(feed, arriving, outcomes)
         # Reports go to the disk before anything says that their drops are done.
         self._quarantine.flush(Path(outcome.report) for outcome in outcomes if outcome.report)
         if files or replaces:
             schema = pa.unify_schemas(schemas) if schemas else pa.schema([])
             self._transact(Batch(number=0, feed=feed, outcomes=outcomes, files=files, replaces=replaces), schema)
         else:
+            supersede_all(self._ledger, self._quarantine, outcomes)
             self._ledger.finish(outcomes, self._clock())
         return outcomes
 
@@ -103,9 +107,7 @@ class Committing:
         outcomes = tuple(chain.from_iterable(each.outcomes for each in prepared))
         files = tuple(chain.from_iterable(each.files for each in prepared))
         schema = pa.unify_schemas([each.schema for each in prepared if each.schema is not None])
-        replaces: tuple[str, ...] = ()
-        if self._feeds[feed].revision is OnRevision.REPLACE:
-            replaces = tuple(chain.from_iterable(self._ledger.earlier(drops).values()))
+        replaces, outcomes = self._superseding(feed, drops, outcomes, left_out=False)
         self._quarantine.flush(coming(Path(outcome.report)) for outcome in outcomes)
         self._transact(Batch(number=0, feed=feed, outcomes=outcomes, files=files, replaces=replaces), schema)
 
@@ -123,14 +125,24 @@ class Committing:
                 self._claims.release(ids)
                 raise UndoneError(str(error)) from error
         promote_all(self._quarantine, batch)
+        supersede_all(self._ledger, self._quarantine, batch.outcomes)
         self._ledger.record(batch, self._clock())
 
-    def _replaced(self, feed: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-        """Return the earlier drops whose rows leave the table because a revision of them arrives."""
-        if self._feeds[feed].revision is not OnRevision.REPLACE:
-            return ()
-        arriving = [self._claims[o.drop_id] for o in outcomes if o.state in (State.INGESTED, State.PARTIAL)]
-        return tuple(chain.from_iterable(self._ledger.earlier(arriving).values()))
+    def _superseding(
+        self, feed: str, arriving: Sequence[Drop], outcomes: Sequence[Outcome], *, left_out: bool = True
+    ) -> tuple[tuple[str, ...], tuple[Outcome, ...]]:
+        """Return the earlier drops whose rows leave the table because revisions of them arrive, and the outcomes.
+
+        Each outcome then names the drops whose place it takes: with `left_out` also rejected and failed ones, which
+        have no rows there. A feed that appends takes a name's versions for files of their own.
+        """
+        policy = self._feeds[feed].revision
+        replaced = self._ledger.earlier(arriving) if policy is OnRevision.REPLACE else {}
+        others = self._ledger.earlier(arriving, LEFT_OUT) if left_out and policy is not OnRevision.APPEND else {}
+        if replaced or others:
+            places = {drop.id: (*replaced.get(drop.id, ()), *others.get(drop.id, ())) for drop in arriving}
+            outcomes = [replace(outcome, supersedes=places.get(outcome.drop_id, ())) for outcome in outcomes]
+        return tuple(chain.from_iterable(replaced.values())), tuple(outcomes)
 
 
 def promote_all(quarantine: Quarantine, batch: Batch) -> None:
@@ -143,6 +155,17 @@ def promote_all(quarantine: Quarantine, batch: Batch) -> None:
     for folder in folders:
         promote(folder)
     quarantine.flush(folders)
+
+
+def supersede_all(ledger: Ledger, quarantine: Quarantine, outcomes: Sequence[Outcome]) -> None:
+    """Have the entries of drops whose place others take say so, before the ledger does; again does no harm.
+
+    Raises:
+        WorkError: ledger or disk failed.
+    """
+    successors = {earlier: outcome.drop_id for outcome in outcomes for earlier in outcome.supersedes}
+    for earlier, report in ledger.reports(successors).items():
+        quarantine.supersede(Path(report), successors[earlier])
 
 
 def _brings(outcome: Outcome) -> bool:

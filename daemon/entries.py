@@ -128,6 +128,23 @@ def promote(folder: Path) -> None:
             _swap(waiting, folder)
 
 
+def rewrite(folder: Path, report: Report) -> None:
+    """Write the report of a published entry anew; whoever reads meanwhile finds the old one or the new one, whole.
+
+    Raises:
+        WorkError: the disk is full or cannot be written.
+    """
+    with disk(folder):
+        ours = {REJECTED, REPORT, PAGE, ORIGINS}
+        originals = [path.name for path in folder.iterdir() if path.name not in ours and path.name[0] != "."]
+        beside = pages.Beside(rejected=(folder / REJECTED).exists(), original="".join(originals[:1]))
+        # The one for machines last: it is what tells that both are done.
+        for name, data in ((PAGE, pages.html(report, beside)), (REPORT, encoded(report))):
+            unfinished = folder / f".{name}.tmp"
+            unfinished.write_bytes(data)
+            unfinished.replace(folder / name)
+
+
 def safe_name(name: str) -> str:
     """Return the last part of a dropped object's path as a file name that every system and terminal bears.
 

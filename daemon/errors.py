@@ -74,7 +74,18 @@ class UndoneError(StoreError):
 
 
 class WorkerError(WorkError):
-    """The worker process was lost: killed, out of memory, or over its time. Its drop is tried again, then failed."""
+    """The worker process was lost: killed, out of memory, or over its time. Its drop is tried again, then failed.
+
+    Attributes:
+        log: the last lines that the worker wrote; empty when it wrote none.
+        at: which drop it was at; empty when it was at none, or at several.
+        exitcode: with which it ended by itself; None when it did not.
+    """
+
+    def __init__(self, message: str | None = None, *, log: str = "", at: str = "", exitcode: int | None = None) -> None:
+        """Keep what is known of the worker's end."""
+        super().__init__(message)
+        self.log, self.at, self.exitcode = log, at, exitcode
 
 
 class LedgerError(WorkError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -22,22 +21,24 @@ from daemon import telling
 from daemon.claims import Claims
 from daemon.committing import Committing
 from daemon.deciding import Deciding
-from daemon.errors import BlobdropError, DiskError, StoreError, UndoneError
+from daemon.errors import BlobdropError, UndoneError
 from daemon.ledger import Hold, Ledger
+from daemon.lineup import Lineup
 from daemon.model import (
     After,
     Drop,
     Feed,
     Limits,
-    OnRevision,
     Outcome,
     Prepared,
     Setup,
     State,
+    Turn,
     Unit,
 )
 from daemon.quarantine import Quarantine
 from daemon.recovery import recover
+from daemon.setbacks import Setbacks
 from daemon.settling import Settling
 from daemon.sources import Source
 from daemon.stores import Store
@@ -45,8 +46,6 @@ from daemon.tally import Tally
 from daemon.units import bundles
 from daemon.workers import Workers
 
-#: Units handed to the workers ahead of time, for each worker: one being worked and one waiting keep it busy.
-UNITS_PER_WORKER = 2
 #: Finished units wait at most so long for others to share their commit, while there are others.
 LINGER_SECONDS = 0.5
 
@@ -109,7 +108,20 @@ class Ingest:
             clock=clock,
         )
         self._settling = Settling(ledger, source, rules.after, log=log, clock=clock)
-        self._waiting: deque[Unit] = deque()
+        self._waiting = Lineup(workers.processes)
+        self._setbacks = Setbacks(
+            ledger=ledger,
+            store=store,
+            quarantine=self._quarantine,
+            claims=self._claims,
+            lineup=self._waiting,
+            attempts=rules.attempts,
+            retry_seconds=rules.retry_seconds,
+            unit_of=lambda feed, drops, turn: self._unit(feed, drops, turn=turn),
+            tell=self._tell,
+            log=log,
+            clock=clock,
+        )
         self._worked: dict[Future[Prepared], Unit] = {}
         self._prepared: dict[str, list[tuple[Unit, Prepared]]] = {}
         self._since: dict[str, float] = {}
@@ -178,43 +190,48 @@ class Ingest:
             for drop in self._claims.claim(drops):
                 by_feed.setdefault(drop.feed, []).append(drop)
             for feed, members in by_feed.items():
-                self._waiting.extend(self._unit(feed, bundle) for bundle in bundles(members, self._workers.processes))
+                together, alone = self._waiting.apart(members)
+                self._waiting.add(self._unit(feed, bundle) for bundle in bundles(together, self._workers.processes))
+                self._waiting.add(self._unit(feed, [drop], turn=Turn.LAST) for drop in alone)
 
     def pump(self) -> None:
         """Give the workers units, as many as keep them busy."""
-        self._workers.mend()
-        while self._waiting and len(self._worked) < UNITS_PER_WORKER * self._workers.processes:
-            unit = self._waiting[0]
-            future = self._workers.submit(unit, self._feeds[unit.feed], self._setup(unit.feed))
-            self._worked[future] = self._waiting.popleft()
+        while (unit := self._waiting.next(self._worked.values())) is not None:
+            future = self._workers.submit(
+                unit, self._feeds[unit.feed], self._setup(unit.feed, self._waiting.patience(unit))
+            )
+            self._worked[future] = unit
             future.add_done_callback(lambda _: self._wake())
         self._deciding.pump()
 
-    def _unit(self, feed: str, drops: Sequence[Drop], known: Collection[tuple[str, str]] = ()) -> Unit:
+    def _unit(
+        self, feed: str, drops: Sequence[Drop], known: Collection[tuple[str, str]] = (), turn: Turn = Turn.FIRST
+    ) -> Unit:
         if not known and len(drops) == 1:
             customer = drops[0].customer
             size, contract = drops[0].found.size, self._contracts.get(feed)
             digests = self._ledger.digests(customer, feed, {size}, contract=contract)
             known = {(customer, digest) for digest in digests}
-        refuses = self._feeds[feed].revision is OnRevision.REJECT
         return Unit(
             id=self._name_unit(),
             feed=feed,
             drops=tuple(drops),
             known=frozenset(known),
-            refused=frozenset(self._ledger.earlier(drops)) if refuses else frozenset(),
+            earlier={revision: found[-1] for revision, found in self._ledger.earlier(drops).items()},
+            turn=turn,
         )
 
     def _name_unit(self) -> str:
         return f"{self._hold.session}-{next(self._numbers)}"
 
-    def _setup(self, feed: str) -> Setup:
+    def _setup(self, feed: str, patience_seconds: float | None = None) -> Setup:
         return Setup(
             source=self._source,
             table=self._store.root(feed),
             quarantine=self._rules.quarantine,
             limits=self._rules.limits,
             now=self._clock(),
+            patience_seconds=patience_seconds,
         )
 
     # ---------------------------------------------------------------- COLLECT
@@ -235,50 +252,26 @@ class Ingest:
 
     def _lingers(self, feed: str) -> bool:
         """Tell whether a feed's finished units should wait for others to share their commit."""
-        others = any(unit.feed == feed for unit in self._worked.values())
+        others = any(unit.feed == feed and unit.turn is not Turn.LAST for unit in self._worked.values())
         return others and self._clock() - self._since[feed] < LINGER_SECONDS
 
     def _take(self, future: Future[Prepared], unit: Unit) -> None:
         try:
             prepared = self._workers.result(future)
         except BlobdropError as error:
-            self._broken(unit, error)
+            self._setbacks.broken(unit, error)
             return
         if prepared.changed:
             self._claims.gone(prepared.changed)
+            self._waiting.acquit(prepared.changed)
             self._log.info("drop.changed", drops=len(prepared.changed), note="read again in its new version")
         failed = [outcome for outcome in prepared.outcomes if outcome.state is State.FAILED]
         for outcome in failed:
-            self._attempted(self._claims[outcome.drop_id], outcome.reason)
+            self._setbacks.attempted(self._claims[outcome.drop_id], outcome.reason, outcome.log)
         kept = tuple(outcome for outcome in prepared.outcomes if outcome.state is not State.FAILED)
         if kept:
             self._since.setdefault(unit.feed, self._clock())
             self._prepared.setdefault(unit.feed, []).append((unit, replace(prepared, outcomes=kept)))
-
-    def _broken(self, unit: Unit, error: BlobdropError) -> None:
-        """Deal with a unit whose worker failed: one drop must not take others with it."""
-        self._store.sweep(unit.feed, [unit.id])
-        if isinstance(error, (StoreError, DiskError)):
-            self._claims.give_back(_ids(unit), str(error), counts=False)
-            raise UndoneError(str(error)) from error
-        if len(unit.drops) > 1:
-            self._log.warning("unit.split", drops=len(unit.drops), reason=str(error))
-            self._waiting.extendleft(self._unit(unit.feed, [drop]) for drop in reversed(unit.drops))
-            return
-        self._attempted(unit.drops[0], str(error))
-
-    def _attempted(self, drop: Drop, reason: str) -> None:
-        """Give a drop another go later, or fail it when it has had enough."""
-        now = self._clock()
-        if drop.attempt < self._rules.attempts:
-            wait = self._rules.retry_seconds * 2 ** (drop.attempt - 1)
-            self._claims.give_back([drop.id], reason, wait_seconds=wait)
-            self._log.warning("drop.retried", **telling.of(drop), attempt=drop.attempt, seconds=wait, reason=reason)
-            return
-        self._claims.withdraw([drop.id])
-        outcome = Outcome(drop_id=drop.id, state=State.FAILED, reason=reason, started_at=now, finished_at=now)
-        self._ledger.finish([outcome], now)
-        self._tell(outcome)
 
     # ---------------------------------------------------------------- COMMIT
 
@@ -302,7 +295,7 @@ class Ingest:
             again = [(drops, ()) for drops, _ in again]
             raise
         finally:
-            self._waiting.extendleft(self._unit(feed, drops, known) for drops, known in again)
+            self._waiting.add(self._unit(feed, drops, known) for drops, known in again)
 
     def _bring(self, feed: str, prepared: Sequence[Prepared]) -> None:
         outcomes = self._committing.commit(feed, prepared)
@@ -339,10 +332,7 @@ class Ingest:
     def _tell(self, outcome: Outcome) -> None:
         drop = self._claims[outcome.drop_id]
         self._claims.release([drop.id])
+        self._waiting.acquit([drop.id])
         self.tallied.ended(drop, outcome)
         level = self._log.info if outcome.state in (State.INGESTED, State.DUPLICATE) else self._log.warning
         level(f"drop.{outcome.state}", **telling.of(drop), **telling.result(outcome))
-
-
-def _ids(unit: Unit) -> list[str]:
-    return [drop.id for drop in unit.drops]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -61,6 +64,29 @@ def table_rows(
     if waived is not None:
         stored["_waived"] = waived
     return pa.table(stored), days
+
+
+def rows_together(
+    group: Sequence[tuple[Drop, Part, Judged]], *, zone_day: int, now: float
+) -> tuple[pa.Table, pa.Array]:
+    """Return the good rows of many small drops as one table, and their days; arguments as of `table_rows`."""
+    match = group[0][1].match
+    assert match is not None  # noqa: S101 - only matched parts have good rows
+    keeps = [~judged.rejected for _, _, judged in group]
+    counts = pa.array([int(keep.sum()) for keep in keeps])
+    typed = pa.concat_tables([j.typed.filter(pa.array(k)) for (_, _, j), k in zip(group, keeps, strict=True)])
+    days = [j.days.filter(pa.array(k)) for (_, _, j), k in zip(group, keeps, strict=True) if j.days is not None]
+    owners = pa.array(np.repeat(np.arange(len(group), dtype=np.int32), counts.to_numpy()))
+    return table_rows(
+        match,
+        typed,
+        pa.chunked_array(days).combine_chunks() if days else None,
+        zone_day=zone_day,
+        drops=pa.DictionaryArray.from_arrays(owners, [drop.id for drop, _, _ in group]),
+        customers=pa.DictionaryArray.from_arrays(owners, [drop.customer for drop, _, _ in group]),
+        rows=pa.array(np.concatenate([p.chunk.rows[k] for (_, p, _), k in zip(group, keeps, strict=True)])),
+        now=now,
+    )
 
 
 def _alike(text: str, count: int) -> pa.Array:
@@ -280,3 +306,8 @@ def subject_of(drop: Drop, sha256: str) -> Subject:
         feed=drop.feed,
         customer=drop.customer,
     )
+
+
+def day_of(seconds: float, zone: str) -> int:
+    """Return the day, in days since 1970, that an instant falls on in a zone."""
+    return (datetime.fromtimestamp(seconds, ZoneInfo(zone)).date() - date(1970, 1, 1)).days

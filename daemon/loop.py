@@ -22,6 +22,8 @@ LONGEST_PAUSE_SECONDS = 60.0
 TIDY_SECONDS = 60.0
 #: Enough for any poll interval to reach the longest pause, and far from what a float can hold.
 MOST_DOUBLINGS = 32
+#: Seconds after which the daemon sees what a command has asked for in the ledger, however long it may sleep.
+NOTICE_SECONDS = 1.0
 #: A look at the workers now and then, should a wake-up be lost.
 BUSY_SECONDS = 0.25
 
@@ -60,6 +62,8 @@ class Loop:
         self._ended = 0
         self._next_listing = 0.0
         self._next_tidying = clock() + TIDY_SECONDS
+        self._next_notice = 0.0
+        self._newest = ledger.newest()
         self._pending = 0
 
     def wake(self) -> None:
@@ -130,7 +134,7 @@ class Loop:
         self._woken.clear()
         took = self._ingest.collect()
         now = self._clock()
-        if now >= self._next_listing or self._arrived.is_set() or (took and not self._ingest.busy):
+        if now >= self._next_listing or self._arrived.is_set() or (took and not self._ingest.busy) or self._is_asked():
             # Cleared before the listing: what arrives in its middle may lie in a folder that it has passed.
             self._arrived.clear()
             self._ingest.settle_late()
@@ -142,7 +146,16 @@ class Loop:
             self._next_tidying = now + TIDY_SECONDS
         self._beat("working" if self._ingest.busy else "waiting for drops")
         until_listing = max(0.0, self._next_listing - self._clock())
-        return min(BUSY_SECONDS, until_listing) if self._ingest.busy else until_listing
+        return min(BUSY_SECONDS if self._ingest.busy else NOTICE_SECONDS, until_listing)
+
+    def _is_asked(self) -> bool:
+        """Tell whether a command has left something to do in the ledger since this was last looked for."""
+        now = self._clock()
+        if now < self._next_notice:
+            return False
+        since, self._newest = self._newest, self._ledger.newest()
+        self._next_notice = now + NOTICE_SECONDS
+        return self._newest != since and self._ledger.is_asked(since)
 
     def _admit(self, arrivals: Arrivals, now: float) -> None:
         if arrivals.gone:

@@ -66,6 +66,17 @@ class OnRevision(enum.StrEnum):
     REJECT = "reject"
 
 
+class Turn(enum.IntEnum):
+    """When a unit is worked: it waits for those of every earlier turn."""
+
+    #: It has not been tried yet.
+    FIRST = enum.auto()
+    #: Part of one that has broken its worker; most of its drops are innocent.
+    NEXT = enum.auto()
+    #: One drop that has broken its worker by itself, or has held up others.
+    LAST = enum.auto()
+
+
 class Late(enum.StrEnum):
     """What happens to rows whose time lies before the watermark."""
 
@@ -170,9 +181,13 @@ class Outcome:
     rules: tuple[tuple[str, str, int], ...] = ()
     #: Why it was rejected or failed, in one sentence.
     reason: str = ""
+    #: The last lines that its worker wrote, of a failed drop.
+    log: str = ""
     #: Where its report is; empty when there is none.
     report: str = ""
     contract: str = ""
+    #: Earlier versions of the object whose place it takes, in the table or in quarantine.
+    supersedes: tuple[str, ...] = ()
     #: Unix seconds.
     started_at: float = 0.0
     finished_at: float = 0.0
@@ -189,8 +204,9 @@ class Unit:
     drops: tuple[Drop, ...]
     #: (customer, SHA-256) of known drops of the feed, to tell a duplicate before it is read.
     known: frozenset[tuple[str, str]] = frozenset()
-    #: Ids of drops that are new versions of an object whose feed takes none.
-    refused: frozenset[str] = frozenset()
+    #: Ids of drops that are new versions of an object, and the earlier version whose rows are in the table.
+    earlier: Mapping[str, str] = field(default_factory=dict)
+    turn: Turn = Turn.FIRST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +221,9 @@ class Setup:
     limits: Limits
     #: Unix seconds; the time at which the unit's rows are said to be ingested.
     now: float
+    #: Seconds that a small drop, or the check of several, may hold up others before the worker gives up, with exit code
+    #: 1; None for as long as it takes.
+    patience_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,6 +292,7 @@ __all__ = [
     "Rows",
     "Setup",
     "State",
+    "Turn",
     "Unit",
     "numbered",
 ]

@@ -17,7 +17,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from daemon.model import State
-from daemon.reports import Report, Subject, counted, sampled, summary
+from daemon.reports import SUPERSEDED, Report, Subject, counted, sampled, summary
 from validators.model import Problem, Sample
 from validators.sentences import place, printable, sentence, shortened
 
@@ -146,7 +146,7 @@ def page(report: Report, beside: Beside) -> Page:
         folder=display(folder),
         new_name=display(_new_name(name)),
         mood=mood,
-        state=state,
+        state=SUPERSEDED.capitalize() if report.superseded_by else state,
         sentence=summary(report),
         because=_sentence_case(report.rejected_because),
         has_rows=report.rows.read > 0,
@@ -310,6 +310,8 @@ def _unshown(report: Report) -> str:
 
 
 def _advice(report: Report, beside: Beside) -> str:
+    if report.superseded_by:
+        return ""
     if report.state is State.PARTIAL and beside.rejected:
         return "rows"
     return "file" if report.state in (State.REJECTED, State.FAILED) else ""

@@ -6,85 +6,48 @@ drops, so that doing it again overwrites. Runs in a worker process; knows neithe
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import itertools
-import json
+import resource
 import time
+import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-import numpy as np
 import pyarrow as pa
 
+from daemon.contracts import contract_of, policy_of
 from daemon.errors import ChangedError, FileProblem, SourceError, WorkError
-from daemon.landing import Landing, Stages, table_rows
-from daemon.model import ContractSummary, Drop, Feed, OnDuplicate, Outcome, Prepared, Setup, State, Unit
+from daemon.killable import told
+from daemon.landing import Landing, Stages, day_of, rows_together
+from daemon.model import Drop, Feed, OnDuplicate, OnRevision, Outcome, Prepared, Setup, State, Unit
+from daemon.patience import Patience
 from daemon.quarantine import Quarantine
-from validators.contract import Contract, load_contract
+from daemon.revisions import REVISION, noted, reasoned, refusal
 from validators.files import FileJudging, Part, judge, refused
-from validators.judging import Judged, Policy, judge_rows
+from validators.judging import Judged, judge_rows
 from validators.model import Verdict
 from validators.readers import Reader, open_file
 
 #: A drop of at most so many bytes may be read as a whole and judged together with others.
 SMALL_BYTES = 8 * 1024**2
-#: The rule of a feed that takes no new bytes under an old name.
-REVISION = "revision"
+#: What a check may raise that tells nothing of the rows.
+BLAMELESS = (MemoryError, SystemExit)
 
 
-@functools.cache
-def _loaded(
-    reference: str, base: Path, options: str, time_column: str | None, key: tuple[str, ...], row_wise: tuple[str, ...]
-) -> Contract:
-    return load_contract(
-        reference, base=base, options=json.loads(options), time_column=time_column, key=key, row_wise=row_wise
-    )
-
-
-def contract_of(feed: Feed) -> Contract:
-    """Load the feed's contract, once in each process.
-
-    Raises:
-        ContractError: it cannot be loaded or honoured.
-    """
-    options = json.dumps(dict(feed.options), default=str)
-    return _loaded(feed.contract, feed.base, options, feed.time_column, feed.key, feed.row_wise)
-
-
-def policy_of(feed: Feed) -> Policy:
-    """Return what the feed wants of a verdict beyond its contract."""
-    return Policy(zone=feed.timezone, max_rejected_ratio=feed.max_rejected_ratio)
-
-
-def describe(feed: Feed) -> ContractSummary:
-    """Load the feed's contract and say what it is.
-
-    Raises:
-        ContractError: it cannot be loaded or honoured.
-    """
-    contract = contract_of(feed)
-    return ContractSummary(
-        name=contract.name,
-        digest=contract.digest,
-        columns=tuple(column.name for column in contract.columns),
-        time_column=contract.time_column,
-        key=contract.key,
-    )
-
-
-def prepare(unit: Unit, feed: Feed, setup: Setup) -> Prepared:
+def prepare(unit: Unit, feed: Feed, setup: Setup, say: Callable[[str], None] = lambda _: None) -> Prepared:
     """Judge the unit's drops, stage their good rows, and put the others into quarantine.
+
+    `say` is told which drop is worked now, by its id; nothing while several are.
 
     Raises:
         ContractError: the feed's contract cannot be loaded.
         WorkError: source, disk or table failed; nothing is staged, and a later try may do better.
     """
-    work = _Work(unit, feed, setup)
+    work = _Work(unit, feed, setup, say)
     try:
         return work.run()
     except BaseException:
@@ -122,11 +85,16 @@ class _Large:
     verdict: Verdict
 
 
+#: A small drop's judging at its end, and its parts with the rows and problems of each.
+_Decided = tuple[FileJudging, list[tuple[Part, Judged, pa.Array]]]
+
+
 class _Work:
     """One unit on its way."""
 
-    def __init__(self, unit: Unit, feed: Feed, setup: Setup) -> None:
-        self._unit, self._feed, self._setup = unit, feed, setup
+    def __init__(self, unit: Unit, feed: Feed, setup: Setup, say: Callable[[str], None]) -> None:
+        self._unit, self._feed, self._setup, self._say = unit, feed, setup, say
+        self._patience = Patience(setup.patience_seconds)
         self._contract = contract_of(feed)
         self._policy = policy_of(feed)
         self._quarantine = Quarantine(Path(setup.quarantine))
@@ -137,13 +105,17 @@ class _Work:
         self._stages = Stages(Path(setup.table), unit.id)
         self._outcomes: list[Outcome] = []
         self._changed: list[str] = []
+        self._broken: set[str] = set()
 
     def run(self) -> Prepared:
         """Read each drop, judge the small ones together, and finish the stages."""
-        small = [held for drop in self._unit.drops if (held := self._open(drop)) is not None]
+        small = [held for drop in self._unit.drops if (held := self._hurried(drop)) is not None]
         if small:
-            self._judge_together(small)
-            self._land_together(small)
+            self._say(small[0].drop.id if len(small) == 1 else "")
+            with self._patience.checking():
+                self._judge_together(small)
+            self._land_together([held for held in small if held.drop.id not in self._broken])
+        self._say("")
         files, schema = self._stages.finish()
         self._refuse_difference(sum(file.rows for file in files))
         return Prepared(
@@ -164,6 +136,11 @@ class _Work:
         """Leave no staged file behind."""
         self._stages.abort()
 
+    def _hurried(self, drop: Drop) -> _Small | None:
+        self._say(drop.id)
+        with self._patience.reading() if drop.found.size <= SMALL_BYTES else nullcontext():
+            return self._open(drop)
+
     def _open(self, drop: Drop) -> _Small | None:
         """Read a drop; conclude it at once unless it is small enough to be judged together with others."""
         read: _Small | _Large | None = None
@@ -175,8 +152,7 @@ class _Work:
             return None
         except SourceError as error:
             self._disbelieve(drop, read)
-            failed = Outcome(drop_id=drop.id, state=State.FAILED, reason=str(error), finished_at=time.time())
-            self._outcomes.append(failed)
+            self._outcomes.append(_failed(drop, str(error)))
             return None
         if isinstance(read, _Large):
             self._conclude(read.landing, read)
@@ -210,7 +186,8 @@ class _Work:
 
     def _judge(self, drop: Drop, path: Path, sha256: str, started: float) -> _Small | _Large:
         try:
-            self._refuse_revision(drop)
+            if self._feed.revision is OnRevision.REJECT and drop.id in self._unit.earlier:
+                raise refusal()
             reader = open_file(path, name=drop.found.name, dialect=self._feed.dialect, limits=self._setup.limits)
         except FileProblem as problem:
             landing = self._landing(drop)
@@ -227,15 +204,6 @@ class _Work:
                 if len(parts) < 2:  # noqa: PLR2004 - one part is the whole of a small file
                     return _Small(drop, sha256, started, reader, judging, parts)
             return self._stream(drop, reader, path, (sha256, started))
-
-    def _refuse_revision(self, drop: Drop) -> None:
-        if drop.id in self._unit.refused:
-            raise FileProblem(
-                REVISION,
-                "a file of this name was ingested before, and this one has other content; the feed takes a name once",
-                hint="Give it a name of its own to add its rows; to have them in place of the earlier ones, set the "
-                'feed\'s revision to "replace".',
-            )
 
     def _is_known(self, drop: Drop, sha256: str) -> bool:
         if self._feed.duplicates is OnDuplicate.INGEST:
@@ -265,30 +233,53 @@ class _Work:
                 groups.setdefault(key, []).append((held, part))
         for group in groups.values():
             for (held, _), (part, judged) in zip(group, self._judge_group(group), strict=True):
-                held.parts = [part]
-                held.judged.append(judged)
+                if judged is not None:
+                    held.parts = [part]
+                    held.judged.append(judged)
 
-    def _judge_group(self, group: list[tuple[_Small, Part]]) -> list[tuple[Part, Judged]]:
+    def _judge_group(self, group: list[tuple[_Small, Part]]) -> list[tuple[Part, Judged | None]]:
         parts = [part for _, part in group]
         match = parts[0].match
         # Arrow forgets how many rows there are when tables without a column are put together.
         if len(parts) == 1 or match is None or not parts[0].source.num_columns:
-            return [held.judging.judge(part) for held, part in group]
+            return [self._judge_alone(held, part) for held, part in group]
         try:
             together = judge_rows(match, pa.concat_tables([part.source for part in parts]), self._policy.zone)
-        except FileProblem:
-            # A rule that fails on one file's rows must not be held against the others'.
-            return [held.judging.judge(part) for held, part in group]
+        except (FileProblem, *BLAMELESS):
+            # What fails on one file's rows must not be held against the others'.
+            return [self._judge_alone(held, part) for held, part in group]
         lengths = [len(part.chunk.rows) for part in parts]
         starts = itertools.accumulate(lengths, initial=0)
         pieces = [together.part(start, length) for start, length in zip(starts, lengths, strict=False)]
         return list(zip(parts, pieces, strict=True))
 
+    def _judge_alone(self, held: _Small, part: Part) -> tuple[Part, Judged | None]:
+        self._say(held.drop.id)
+        try:
+            return held.judging.judge(part)
+        except BLAMELESS as error:
+            self._break(held.drop, error)
+            return part, None
+
+    def _break(self, drop: Drop, error: BaseException) -> None:
+        """Conclude a drop whose check broke off, for no fault of its rows; its duplicates are not any."""
+        self._broken.add(drop.id)
+        self._changed += self._disbelieve(drop, None) - {drop.id}
+        limit = resource.getrlimit(resource.RLIMIT_DATA)[0] // 1024**2
+        reason = f"it needs more memory than workers.memory_mb = {limit}"
+        if not isinstance(error, MemoryError):
+            reason = f"the contract raised {type(error).__name__}: {error}"
+        self._outcomes.append(_failed(drop, reason, told("".join(traceback.format_exception(error)))))
+
     def _land_together(self, small: list[_Small]) -> None:
         """Decide on each file by itself, conclude its drop, and stage all good rows together."""
         good: dict[object, list[tuple[Drop, Part, Judged]]] = {}
         for held in small:
-            judging, taken = _decide(held)
+            self._say(held.drop.id)
+            decided = self._decide(held)
+            if decided is None:
+                continue
+            judging, taken = decided
             landing = self._landing(held.drop)
             landing.reading(held.reader)
             for part, judged, problems in taken:
@@ -301,7 +292,23 @@ class _Work:
                 if part.match is not None and not judged.rejected.all():
                     good.setdefault(part.match.schema.to_string(), []).append((held.drop, part, judged))
         for group in good.values():
-            self._stages.new().add(*self._rows(group))
+            self._stages.new().add(*rows_together(group, zone_day=self._zone_day, now=self._setup.now))
+
+    def _decide(self, held: _Small) -> _Decided | None:
+        """Count a file's parts, again with what that shows where its rows as a whole, or its budget, ask for it."""
+        judging = held.judging
+        try:
+            with self._patience.checking():
+                while True:
+                    pairs = zip(held.parts, held.judged, strict=True)
+                    taken = [(part, *judging.take(part, judged)) for part, judged in pairs]
+                    forced = judging.finish()
+                    if not forced:
+                        return judging, taken
+                    judging = judging.again(forced)
+        except BLAMELESS as error:
+            self._break(held.drop, error)
+            return None
 
     def _kept(self, read: _Large) -> bool:
         """Keep the original of a rejected small file, which has to be fetched again; False if it has changed."""
@@ -315,28 +322,11 @@ class _Work:
             return False
         return True
 
-    def _rows(self, group: list[tuple[Drop, Part, Judged]]) -> tuple[pa.Table, pa.Array]:
-        """Return the good rows of many small drops as one table, and their days."""
-        match = group[0][1].match
-        assert match is not None  # noqa: S101 - only matched parts have good rows
-        keeps = [~judged.rejected for _, _, judged in group]
-        counts = pa.array([int(keep.sum()) for keep in keeps])
-        typed = pa.concat_tables([j.typed.filter(pa.array(k)) for (_, _, j), k in zip(group, keeps, strict=True)])
-        days = [j.days.filter(pa.array(k)) for (_, _, j), k in zip(group, keeps, strict=True) if j.days is not None]
-        owners = pa.array(np.repeat(np.arange(len(group), dtype=np.int32), counts.to_numpy()))
-        return table_rows(
-            match,
-            typed,
-            pa.chunked_array(days).combine_chunks() if days else None,
-            zone_day=self._zone_day,
-            drops=pa.DictionaryArray.from_arrays(owners, [drop.id for drop, _, _ in group]),
-            customers=pa.DictionaryArray.from_arrays(owners, [drop.customer for drop, _, _ in group]),
-            rows=pa.array(np.concatenate([p.chunk.rows[k] for (_, p, _), k in zip(group, keeps, strict=True)])),
-            now=self._setup.now,
-        )
-
     def _conclude(self, landing: Landing, read: _Large) -> None:
-        self._outcomes.append(landing.conclude(read.verdict, sha256=read.sha256, started=read.started, now=time.time()))
+        earlier = self._unit.earlier.get(read.drop.id) if read.verdict.rejected_because else None
+        verdict = noted(read.verdict, earlier) if earlier else read.verdict
+        outcome = landing.conclude(verdict, sha256=read.sha256, started=read.started, now=time.time())
+        self._outcomes.append(reasoned(outcome, earlier) if earlier else outcome)
 
     def _landing(self, drop: Drop) -> Landing:
         return Landing(
@@ -349,21 +339,9 @@ class _Work:
         )
 
 
-def _decide(held: _Small) -> tuple[FileJudging, list[tuple[Part, Judged, pa.Array]]]:
-    """Count a file's parts, again with what that shows where its rows as a whole, or its budget, ask for it."""
-    judging = held.judging
-    while True:
-        taken = [(part, *judging.take(part, judged)) for part, judged in zip(held.parts, held.judged, strict=True)]
-        forced = judging.finish()
-        if not forced:
-            return judging, taken
-        judging = judging.again(forced)
-
-
 def _duplicate(drop: Drop, sha256: str, started: float) -> Outcome:
     return Outcome(drop_id=drop.id, state=State.DUPLICATE, sha256=sha256, started_at=started, finished_at=time.time())
 
 
-def day_of(seconds: float, zone: str) -> int:
-    """Return the day, in days since 1970, that an instant falls on in a zone."""
-    return (datetime.fromtimestamp(seconds, ZoneInfo(zone)).date() - date(1970, 1, 1)).days
+def _failed(drop: Drop, reason: str, log: str = "") -> Outcome:
+    return Outcome(drop_id=drop.id, state=State.FAILED, reason=reason, log=log, finished_at=time.time())

@@ -15,11 +15,11 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemon.durable import sync
-from daemon.entries import REPORT, Entry, coming, delete, disk, promote, replaced, temporary
+from daemon.entries import REPORT, Entry, coming, delete, disk, promote, replaced, rewrite, temporary
 from daemon.errors import NotFoundError, WorkError
 from daemon.feeds import folder_name
 from daemon.reports import Report, parsed
@@ -111,6 +111,18 @@ class Quarantine:
         if len(fitting) == 1 and drop.strip():
             return folders[fitting[0]]
         raise NotFoundError(_not_found(drop, fitting, list(folders)))
+
+    def supersede(self, folder: Path, later: str) -> None:
+        """Have an entry's report say that the drop `later` has taken its drop's place. Repeating it changes nothing.
+
+        An entry that is gone, or cannot be read, is left as it is: the ledger knows.
+
+        Raises:
+            WorkError: the disk failed.
+        """
+        listed = _listed(folder)
+        if listed.report is not None and listed.report.superseded_by != later:
+            rewrite(folder, replace(listed.report, superseded_by=later))
 
     def sweep(self) -> None:
         """Clear away what killed workers have left. Only while no worker is at work: at the daemon's start.

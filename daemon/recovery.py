@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from structlog.typing import FilteringBoundLogger
 
-from daemon.committing import promote_all
+from daemon.committing import promote_all, supersede_all
 from daemon.ledger import Ledger
 from daemon.quarantine import Quarantine
 from daemon.stores import Store
@@ -40,6 +40,7 @@ def recover(
     for batch in ledger.open_batches():
         if store.holds(batch):
             promote_all(quarantine, batch)
+            supersede_all(ledger, quarantine, batch.outcomes)
             ledger.record(batch, now)
             log.info("batch.recovered", feed=batch.feed, batch=batch.number, drops=len(batch.outcomes))
         else:

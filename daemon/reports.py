@@ -9,11 +9,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from daemon.model import State
 from validators.model import Problem, Rows, Sample, Verdict
 from validators.sentences import printable
+
+#: How an entry stands whose drop's place a newer version of the file has taken.
+SUPERSEDED: Final = "superseded"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,8 @@ class Report:
     rejected_because: str = ""
     ignored_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    #: The drop of a newer version of the file that has taken its place; empty mostly.
+    superseded_by: str = ""
     #: Seconds since 1970.
     started_at: float = 0.0
     finished_at: float = 0.0
@@ -59,6 +64,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as `report.json` has it: plain values, times in ISO 8601 and UTC, names printable."""
+        superseded = {"state": SUPERSEDED, "judged": str(self.state), "superseded_by": self.superseded_by}
         return {
             "drop": _drop(self.subject),
             "feed": printable(self.subject.feed),
@@ -73,6 +79,7 @@ class Report:
             "notes": [printable(note) for note in self.notes],
             "started_at": iso(self.started_at),
             "finished_at": iso(self.finished_at),
+            **(superseded if self.superseded_by else {}),
         }
 
 
@@ -136,7 +143,7 @@ def parsed(data: Mapping[str, Any]) -> Report:
             feed=data["feed"],
             customer=data["customer"],
         ),
-        state=State(data["state"]),
+        state=State(data.get("judged", data["state"])),
         contract=data["contract"]["name"],
         digest=data["contract"]["digest"],
         rows=Rows(**data["rows"]),
@@ -144,6 +151,7 @@ def parsed(data: Mapping[str, Any]) -> Report:
         rejected_because=data["rejected_because"],
         ignored_columns=tuple(data["ignored_columns"]),
         notes=tuple(data["notes"]),
+        superseded_by=data.get("superseded_by", ""),
         started_at=datetime.fromisoformat(data["started_at"]).timestamp(),
         finished_at=datetime.fromisoformat(data["finished_at"]).timestamp(),
     )
@@ -158,6 +166,8 @@ def summary(made: Report, *, checked_only: bool = False) -> str:
         made: the report.
         checked_only: the file was checked and nothing was changed, so say what would happen.
     """
+    if made.superseded_by:
+        return f"A newer version of the file, drop {made.superseded_by}, has taken its place; nothing is left to do."
     if made.state is State.REJECTED:
         aside = "would be set aside" if checked_only else "was set aside"
         return f"The whole file {aside}; nothing of it {'would be' if checked_only else 'is'} in the table."

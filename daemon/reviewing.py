@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from daemon.contracts import contract_of, policy_of
 from daemon.decisions import Action, Review
 from daemon.errors import DecisionError, FileProblem, NotFoundError
-from daemon.landing import Landing, Stages, subject_of
+from daemon.landing import Landing, Stages, day_of, subject_of
 from daemon.model import Feed, Limits, Outcome, Prepared, Rows, Setup, State
-from daemon.prepare import contract_of, day_of, policy_of
 from daemon.quarantine import Quarantine, read_report
 from daemon.reports import Report, counted
 from daemon.setaside import SetAside, kept

@@ -17,6 +17,8 @@ def result(outcome: Outcome) -> dict[str, object]:
         fields["rejected"] = outcome.rows.rejected
     if outcome.reason:
         fields["reason"] = outcome.reason
+    if outcome.log:
+        fields["log"] = outcome.log
     if outcome.report:
         fields["report"] = outcome.report
     return fields | {"seconds": round(outcome.finished_at - outcome.started_at, 3)}

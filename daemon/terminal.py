@@ -118,7 +118,7 @@ def _remarks(report: Report) -> Iterator[RenderableType]:
 
 
 def _advice(report: Report, *, checked_only: bool, folder: str) -> Iterator[RenderableType]:
-    if report.state not in (State.PARTIAL, State.REJECTED):
+    if report.state not in (State.PARTIAL, State.REJECTED) or report.superseded_by:
         return
     yield Text()
     if checked_only:

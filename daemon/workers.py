@@ -7,25 +7,22 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import multiprocessing
 import resource
 import signal
 from collections.abc import Callable, Collection
-from concurrent.futures import BrokenExecutor, CancelledError, Future
-from typing import Any, TypeVar
-
-from pebble import CONSTS, ProcessExpired, ProcessPool
+from concurrent.futures import CancelledError, Future
+from functools import partial
+from typing import TypeVar
 
 from daemon.decisions import Review
-from daemon.errors import BlobdropError, WorkerError
+from daemon.errors import UndoneError, WorkerError
+from daemon.killable import Say
 from daemon.model import ContractSummary, Feed, Prepared, Setup, Unit
+from daemon.pool import LostError, Pool, RaisedError, StartError
 from daemon.stores import Store
 from daemon.warming import warm
 
 T = TypeVar("T")
-
-# How often the pool's threads look around, in seconds. A stop waits for them: at pebble's own 0.1 s, noticeably.
-CONSTS.sleep_unit = 0.02
 
 #: The module that does the work; the daemon's own process never imports it.
 WORK = "daemon.prepare"
@@ -35,6 +32,13 @@ DESCRIBE_SECONDS = 60.0
 COMPACT_SECONDS = 3600.0
 #: `prctl`'s option for the signal that a process gets when its parent dies (linux/prctl.h).
 PR_SET_PDEATHSIG = 1
+#: What is behind a signal, as far as anybody can tell.
+WHY = {
+    signal.SIGKILL: ", perhaps for want of memory",
+    signal.SIGABRT: ": it gave up, perhaps for want of memory",
+    signal.SIGSEGV: ": it crashed",
+    signal.SIGBUS: ": it crashed, perhaps because the file became shorter while it was read",
+}
 
 
 class Workers:
@@ -51,8 +55,7 @@ class Workers:
         self.processes = processes
         self._memory_bytes = memory_mb * 1024**2
         self._timeout_seconds = timeout_seconds
-        self._pool: ProcessPool | None = None
-        self._open: set[Future[Any]] = set()
+        self._pool: Pool | None = None
 
     def warm(self) -> None:
         """Start the warm parent, so that it imports while the caller does something else."""
@@ -88,61 +91,47 @@ class Workers:
 
         Raises:
             BlobdropError: what the work itself raised.
+            UndoneError: no worker could be started; the work is not to blame.
             WorkerError: the worker was lost, or raised what it should not.
         """
         try:
             return future.result()
-        except BlobdropError:
-            raise
-        except TimeoutError as error:
-            raise WorkerError(f"it took longer than workers.timeout_seconds = {self._timeout_seconds:g}") from error
-        except ProcessExpired as error:
-            raise WorkerError(_expired(error)) from error
-        except (CancelledError, BrokenExecutor) as error:
-            raise WorkerError("the workers were killed, perhaps for want of memory") from error
-        except MemoryError as error:
-            limit = self._memory_bytes // 1024**2
-            raise WorkerError(f"it needs more memory than workers.memory_mb = {limit}") from error
-        except Exception as error:
-            raise WorkerError(f"the worker raised {type(error).__name__}: {error}") from error
+        except LostError as error:
+            exitcode = None if error.overdue else error.exitcode
+            raise WorkerError(self._lost(error), log=error.log, at=error.at, exitcode=exitcode) from error
+        except RaisedError as error:
+            raise WorkerError(self._raised(error), log=error.log, at=error.at) from error
+        except StartError as error:
+            raise UndoneError(f"no worker process can be started: {error}") from error
+        except CancelledError as error:
+            raise WorkerError("the workers were stopped") from error
 
     def stop(self) -> None:
         """Kill every worker at once and wait until they are gone."""
         if self._pool is not None:
-            self._pool.stop()  # type: ignore[no-untyped-call]
-            self._pool.join()
+            self._pool.stop()
             self._pool = None
-        for future in list(self._open):
-            future.cancel()
-
-    def mend(self) -> None:
-        """Replace a pool that has broken, as pebble's does when its last process is killed while it is idle.
-
-        What was under way ends as lost, so that it is tried again.
-        """
-        if self._pool is not None and not self._pool.active:
-            self.stop()
 
     def _schedule(self, seconds: float, work: Callable[..., T], *arguments: object) -> Future[T]:
-        self.mend()
+        if self._pool is not None and not self._pool.works:
+            self.stop()
         if self._pool is None:
             self.warm()
-            self._pool = ProcessPool(
-                max_workers=self.processes,
-                initializer=_begin,
-                initargs=(self._memory_bytes,),
-                context=multiprocessing.get_context("forkserver"),
-            )
-        future: Future[T] = self._pool.schedule(work, args=arguments, timeout=seconds)
-        self._open.add(future)
-        future.add_done_callback(self._open.discard)
-        return future
+            self._pool = Pool(self.processes, partial(_begin, self._memory_bytes))
+        return self._pool.schedule(seconds, work, *arguments)
 
+    def _lost(self, error: LostError) -> str:
+        if error.overdue:
+            return f"it took longer than workers.timeout_seconds = {self._timeout_seconds:g}"
+        if error.exitcode is not None and error.exitcode < 0:
+            number = signal.Signals(-error.exitcode)
+            return f"the worker was killed by {number.name}{WHY.get(number, '')}"
+        return f"the worker ended by itself with exit code {error.exitcode}"
 
-def _expired(error: ProcessExpired) -> str:
-    if error.exitcode < 0:
-        return f"the worker was killed by {signal.Signals(-error.exitcode).name}, perhaps for want of memory"
-    return f"the worker ended by itself with exit code {error.exitcode}"
+    def _raised(self, error: RaisedError) -> str:
+        if error.raised.memory:
+            return f"it needs more memory than workers.memory_mb = {self._memory_bytes // 1024**2}"
+        return f"the worker raised {error.raised.said}"
 
 
 def _begin(memory_bytes: int) -> None:
@@ -152,24 +141,24 @@ def _begin(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _prepare(unit: Unit, feed: Feed, setup: Setup) -> Prepared:
-    prepared: Prepared = importlib.import_module(WORK).prepare(unit, feed, setup)
+def _prepare(say: Say, unit: Unit, feed: Feed, setup: Setup) -> Prepared:
+    prepared: Prepared = importlib.import_module(WORK).prepare(unit, feed, setup, say)
     return prepared
 
 
-def _review(what: Review, feed: Feed, setup: Setup) -> Prepared:
+def _review(_say: Say, what: Review, feed: Feed, setup: Setup) -> Prepared:
     prepared: Prepared = importlib.import_module("daemon.reviewing").review(what, feed, setup)
     return prepared
 
 
-def _describe(feed: Feed) -> ContractSummary:
-    summary: ContractSummary = importlib.import_module(WORK).describe(feed)
+def _describe(_say: Say, feed: Feed) -> ContractSummary:
+    summary: ContractSummary = importlib.import_module("daemon.contracts").describe(feed)
     return summary
 
 
-def _compact(store: Store, feed: str, target_bytes: int, min_files: int) -> int:
+def _compact(_say: Say, store: Store, feed: str, target_bytes: int, min_files: int) -> int:
     return store.compact(feed, target_bytes=target_bytes, min_files=min_files)
 
 
-def _expire(store: Store, feed: str, keep_hours: int, stray_seconds: float, spared: Collection[str]) -> int:
+def _expire(_say: Say, store: Store, feed: str, keep_hours: int, stray_seconds: float, spared: Collection[str]) -> int:
     return store.expire(feed, keep_hours=keep_hours, stray_seconds=stray_seconds, spared=spared)

@@ -119,10 +119,11 @@ def evaluate(rule: Rule, cells: Cells) -> list[Found]:
     Raises:
         FileProblem: the check raised an exception, or said something that is no answer. That is the contract's fault,
             but nobody can tell which rows are good, so it speaks of the whole file.
+        MemoryError: the memory did not suffice, which says nothing of the file.
     """
     try:
         return _way(rule)(rule, cells)
-    except FileProblem:
+    except (FileProblem, MemoryError):
         raise
     except Exception as error:
         name = _missed(error)
@@ -240,6 +241,8 @@ def _watch(check: Any, cells: Cells, given: tuple[str, ...]) -> Seen | Exception
     twin = _twin(check, lambda real: watched(real, cells.columns))
     try:
         return Seen(twin(frame).check_output, frame.index)
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001 - a check may raise anything; the caller tells what it means
         return error
 

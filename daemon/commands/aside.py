@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from daemon.commands.showing import Cell, Column, local, local_zone, print_json,
 from daemon.decisions import Decision, Standing, plain
 from daemon.errors import NotFoundError
 from daemon.quarantine import Listed, Quarantine, read_report
-from daemon.reports import Report, iso
+from daemon.reports import SUPERSEDED, Report, iso
 from daemon.settings import Settings
 from validators.sentences import printable
 
@@ -54,8 +54,9 @@ def show(config: Path | None, *, drop: str, json: bool) -> int:
     """Print the report on one drop."""
     settings = begun(config).settings
     folder = _find(drop, settings)
-    report = read_report(folder)
     decided = _decided(settings, [folder.name])
+    # The ledger knows first: what is in the folder may have been written just before.
+    report = replace(read_report(folder), superseded_by=decided.superseded.get(folder.name, ""))
     if json:
         print_json(report.to_json() | _decided_json(decided, folder.name))
     else:
@@ -101,9 +102,6 @@ def _decided_json(decided: _Decided, drop: str) -> dict[str, Any]:
 
 def _decided_lines(decided: _Decided, drop: str) -> Iterator[str]:
     """Say who has decided what on a drop, and what came of it."""
-    if drop in decided.superseded:
-        yield ""
-        yield f"Superseded by drop {decided.superseded[drop]}, a newer version of the file."
     for number, each in enumerate(decided.decisions.get(drop, ())):
         if not number:
             yield ""
@@ -145,7 +143,8 @@ def _cells(entry: Listed, decided: _Decided) -> Sequence[Cell]:
     if report is None:
         return [entry.folder.name, "damaged", "", "", "", "", "", "", entry.damaged, ""]
     subject, rows = report.subject, report.rows
-    ids: list[Cell] = [subject.drop_id, state_cell(report.state), subject.feed, subject.customer]
+    state = SUPERSEDED if entry.folder.name in decided.superseded else state_cell(report.state)
+    ids: list[Cell] = [subject.drop_id, state, subject.feed, subject.customer]
     decision = decided.word(entry.folder.name)
     return [*ids, rows.read, rows.rejected, local(report.finished_at), decision, _commonest(report), subject.name]
 
@@ -169,7 +168,7 @@ def _entry_json(entry: Listed, decided: _Decided) -> dict[str, Any]:
         "name": printable(subject.name),
         "feed": said["feed"],
         "customer": said["customer"],
-        "state": report.state.value,
+        "state": SUPERSEDED if entry.folder.name in decided.superseded else report.state.value,
         "rows": {"read": rows.read, "accepted": rows.accepted, "rejected": rows.rejected},
         "rules": [{"rule": each.rule, "column": each.column, "count": each.count} for each in report.problems],
         "rejected_because": said["rejected_because"],

@@ -15,11 +15,11 @@ from daemon import app, logs
 from daemon.commands.showing import Column, plural, print_json, print_table, say, shown
 from daemon.complaints import masked
 from daemon.config import DEFAULT, Configuration, load
+from daemon.contracts import describe
 from daemon.errors import ContractError
 from daemon.feeds import Feeds
 from daemon.ledger import FeedSummary
 from daemon.model import ContractSummary, Feed
-from daemon.prepare import describe
 from daemon.settings import FeedSettings, Settings
 from validators.sentences import printable
 

@@ -16,11 +16,11 @@ from daemon import app
 from daemon.commands.looking import begun
 from daemon.commands.showing import Cell, Column, local, plural, print_json, print_table, say
 from daemon.config import Configuration
+from daemon.contracts import contract_of
 from daemon.decisions import Action, Decision, Review, Standing, plain
 from daemon.errors import ConfigError, ContractError, DecisionError, FileProblem, NotFoundError
 from daemon.ledger import DropRow, Ledger
 from daemon.model import Drop, Feed, Rows
-from daemon.prepare import contract_of
 from daemon.quarantine import Quarantine
 from daemon.reports import iso
 from daemon.reviewing import preview, refuse_unwaivable

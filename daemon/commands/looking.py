@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from daemon import app, logs
+from daemon.commands.history import failed_json, print_failed, print_history
 from daemon.commands.showing import (
     Cell,
     Column,
@@ -25,7 +26,7 @@ from daemon.commands.showing import (
 from daemon.config import Configuration, load
 from daemon.errors import ConfigError, NotFoundError
 from daemon.feeds import no_such_feed
-from daemon.ledger import DropRow, Event, Holder, Ledger
+from daemon.ledger import DropRow, Holder, Ledger
 from daemon.ledger.opening import file_of
 from daemon.model import State
 from daemon.reports import iso
@@ -102,6 +103,7 @@ def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, An
         "drops": _by_state({state: sum(each.get(state, 0) for each in counts.values()) for state in State}),
         "unsettled": len(ledger.unsettled(limit=MOST_UNSETTLED)) if ledger else 0,
         "decisions": {"pending": ledger.decisions.waiting() if ledger else 0},
+        "failed": failed_json(ledger) if ledger else [],
         "in_quarantine": _quarantined(app.folder(settings.quarantine.url, "quarantine.url")),
         "last_activity": _iso(ledger.last_activity() if ledger else None),
         "begun": ledger is not None,
@@ -137,6 +139,7 @@ def _print_status(found: dict[str, Any]) -> None:
     columns = [Column(title="feed"), *(Column(title=state, right=True, leaves=1) for state in states)]
     columns += [Column(title="rows in table", right=True), Column(title="set aside", right=True)]
     print_table(columns, [_feed_cells(each, states) for each in found["feeds"]] + _unmatched_cells(found, states))
+    print_failed(found["failed"])
 
 
 def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -199,7 +202,7 @@ def drops(
         return 0
     with ledger:
         if history is not None:
-            _print_history(ledger, history, json=json)
+            print_history(ledger, history, json=json)
             return 0
         wanted = State(state) if state else None
         found = ledger.drops(wanted, feed=feed, customer=customer, name=name, limit=limit)
@@ -234,33 +237,6 @@ def _print_drops(found: Sequence[DropRow], *, json: bool) -> None:
 def _drop_cells(row: DropRow) -> Sequence[Cell]:
     counts = [row.rows_read, row.rows_accepted, row.rows_rejected] if row.finished_at else ["", "", ""]
     return [row.id, state_cell(row.state), row.feed, row.customer, *counts, local(row.found_at), row.name]
-
-
-def _print_history(ledger: Ledger, name: str, *, json: bool) -> None:
-    """Print every version of an object and what has happened to it.
-
-    Raises:
-        NotFoundError: there is no such object.
-    """
-    versions = ledger.history(name) or ledger.history(ledger.drop(name).name)
-    events = {row.id: ledger.events(row.id) for row in versions}
-    if json:
-        print_json([{**row.to_json(), "events": [each.to_json() for each in events[row.id]]} for row in versions])
-        return
-    for row in versions:
-        say(f"{row.name}, drop {row.id}: {row.state.value}" + (f", {row.reason}" if row.reason else ""))
-        columns = [
-            Column(title=f"when ({local_zone()})"),
-            Column(title="event"),
-            Column(title="state"),
-            Column(title="note"),
-        ]
-        print_table(columns, [_event_cells(each) for each in events[row.id]])
-        say(*([f"report: {row.report}/report.html"] if row.report else []), "")
-
-
-def _event_cells(event: Event) -> Sequence[Cell]:
-    return [local(event.at), event.kind.value, state_cell(event.state) if event.state else "", event.note]
 
 
 # -------------------------------------------------------------------- RETRY

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from daemon.errors import LedgerError
 from daemon.ledger.queries import chunked
-from daemon.ledger.rows import Kind, outcome_columns, packed, storable
+from daemon.ledger.rows import Kind, noted, outcome_columns, packed, storable
 from daemon.ledger.tables import batches, drops, events
 from daemon.model import Batch, Outcome, State
 
@@ -102,23 +102,37 @@ def end(connection: sa.Connection, outcomes: Collection[Outcome], kind: Kind, no
     """Write the outcomes into their drops' rows."""
     rows = [{"key": outcome.drop_id, **outcome_columns(outcome)} for outcome in outcomes]
     update(connection, rows, changed_at=now)
-    for chunk in chunked(outcome.drop_id for outcome in outcomes):
-        add_events(connection, (drops.c.id.in_(chunk),), kind, now)
+    for chunk in chunked(outcome.drop_id for outcome in outcomes if not outcome.log):
+        add_events(connection, (drops.c.id.in_(chunk),), kind, now, note=drops.c.reason)
+    for outcome in outcomes:
+        if outcome.log:
+            note = noted(outcome.reason, outcome.log)
+            add_events(connection, (drops.c.id == outcome.drop_id,), kind, now, note=note)
 
 
-def supersede(connection: sa.Connection, batch: Batch, now: float) -> None:
-    """Note for each drop that the batch replaces which of its drops did: the one of the same uri, else its first."""
-    if not batch.replaces:
-        return
-    successors: dict[str, str] = {}
-    for chunk in chunked(outcome.drop_id for outcome in batch.outcomes):
-        rows = connection.execute(sa.select(drops.c.uri, drops.c.id).where(drops.c.id.in_(chunk)))
-        successors.update((uri, drop_id) for uri, drop_id in rows)
-    first = batch.outcomes[0].drop_id
-    for chunk in chunked(batch.replaces):
-        replaced = connection.execute(sa.select(drops.c.id, drops.c.uri).where(drops.c.id.in_(chunk)))
-        update(connection, [{"key": key, "superseded_by": successors.get(uri, first)} for key, uri in replaced])
+def supersede(connection: sa.Connection, outcomes: Sequence[Outcome], replaces: Sequence[str], now: float) -> None:
+    """Note for each drop whose place the outcomes' drops take which of them did.
+
+    Of a replaced one that no outcome names, it is the drop of its uri, else the first.
+    """
+    successors = {earlier: outcome.drop_id for outcome in outcomes for earlier in outcome.supersedes}
+    if unnamed := [drop_id for drop_id in replaces if drop_id not in successors]:
+        successors |= _by_uri(connection, outcomes, unnamed)
+    update(connection, [{"key": earlier, "superseded_by": later} for earlier, later in successors.items()])
+    for chunk in chunked(successors):
         add_events(connection, (drops.c.id.in_(chunk),), Kind.SUPERSEDED, now, note=drops.c.superseded_by)
+
+
+def _by_uri(connection: sa.Connection, outcomes: Sequence[Outcome], replaced: Sequence[str]) -> dict[str, str]:
+    query = sa.select(drops.c.id, drops.c.uri)
+    owners: dict[str, str] = {}
+    for chunk in chunked(outcome.drop_id for outcome in outcomes):
+        owners.update((uri, drop_id) for drop_id, uri in connection.execute(query.where(drops.c.id.in_(chunk))))
+    found: dict[str, str] = {}
+    for chunk in chunked(replaced):
+        rows = connection.execute(query.where(drops.c.id.in_(chunk)))
+        found.update((drop_id, owners.get(uri, outcomes[0].drop_id)) for drop_id, uri in rows)
+    return found
 
 
 def open_batch(connection: sa.Connection, batch: Batch, now: float) -> None:

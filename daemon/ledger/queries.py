@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
@@ -19,12 +19,13 @@ from daemon.ledger.rows import (
     Kind,
     Waiting,
     drop_row,
+    event_from,
     found_from,
     outcome_from,
     printable,
     storable,
 )
-from daemon.ledger.tables import about, batches, drops, events
+from daemon.ledger.tables import about, batches, decisions, drops, events
 from daemon.model import Batch, DataFile, Drop, Rows, State
 
 #: Values in one IN list: few statements, and far below SQLite's 32,766 parameters.
@@ -33,6 +34,8 @@ CHUNK: Final = 5_000
 TO_SETTLE: Final = (State.INGESTED, State.PARTIAL, State.REJECTED, State.DUPLICATE)
 #: States of drops whose rows are in the table.
 IN_TABLE: Final = (State.INGESTED, State.PARTIAL)
+#: States of drops none of whose rows are in the table, and that a person has to see to.
+LEFT_OUT: Final = (State.REJECTED, State.FAILED)
 #: More digests than this are not worth sending to a worker.
 MOST_DIGESTS: Final = 1_000
 #: Names that are searched for near matches, newest first.
@@ -89,6 +92,20 @@ class Queries:
             return tuple(_batch(row) for row in connection.execute(query))
 
     # ---------------------------------------------------------------- WHAT IS TO BE DONE
+
+    def newest(self) -> tuple[int, int]:
+        """Return the numbers of the newest event and of the newest decision; 0 before the first."""
+        with self._database.reading() as connection:
+            numbers = (connection.execute(sa.select(sa.func.max(each.c.id))).scalar() for each in (events, decisions))
+            event, decision = (number or 0 for number in numbers)
+        return event, decision
+
+    def is_asked(self, since: tuple[int, int]) -> bool:
+        """Tell whether a person has asked for something after the event and the decision with these numbers."""
+        retried = sa.select(events.c.id).where(events.c.id > since[0], events.c.kind == Kind.RETRIED)
+        decided = sa.select(decisions.c.id).where(decisions.c.id > since[1])
+        with self._database.reading() as connection:
+            return any(connection.execute(query.limit(1)).scalar() is not None for query in (retried, decided))
 
     def known_versions(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], State]:
         """Return those (uri, version) pairs that the ledger has, with their states."""
@@ -174,10 +191,10 @@ class Queries:
                         return frozenset()
         return frozenset(known - {""})
 
-    def earlier(self, revisions: Iterable[Drop]) -> dict[str, tuple[str, ...]]:
+    def earlier(self, revisions: Iterable[Drop], states: Collection[State] = IN_TABLE) -> dict[str, tuple[str, ...]]:
         """Return for each drop's id the earlier drops of its uri and scope whose rows are in the table, oldest first.
 
-        Drops without any are left out.
+        With other `states`, those that are in one of them. Drops without any are left out.
         """
         wanted = {(drop.found.uri, drop.feed, storable(drop.customer)): drop.id for drop in revisions}
         # The state is looked at here: as a condition it would tempt SQLite to go through all ingested drops instead.
@@ -188,7 +205,7 @@ class Queries:
             for chunk in chunked({uri for uri, _, _ in wanted}):
                 for *scope, drop_id, state in connection.execute(query.where(drops.c.uri.in_(chunk))):
                     later = wanted.get((scope[0], scope[1], scope[2]), drop_id)
-                    if state in IN_TABLE and later != drop_id:
+                    if state in states and later != drop_id:
                         found[later] = (*found.get(later, ()), drop_id)
         return found
 
@@ -201,12 +218,15 @@ class Queries:
         feed: str | None = None,
         customer: str | None = None,
         name: str | None = None,
+        superseded: bool = True,
         limit: int = 100,
     ) -> tuple[DropRow, ...]:
-        """Return drops, the newest found first. `name` is any part of the name, in any case."""
+        """Return drops, the newest found first. `name` is any part of it, in any case; `superseded` ones are too."""
         query = sa.select(drops).order_by(drops.c.found_at.desc(), drops.c.id).limit(limit)
         for column, value in ((drops.c.state, state), (drops.c.feed, feed), (drops.c.customer, customer)):
             query = query if value is None else query.where(column == storable(value))
+        if not superseded:
+            query = query.where(drops.c.superseded_by.is_(None))
         if name is not None:
             query = query.where(drops.c.name.icontains(printable(name), autoescape=True))
         return self._rows(query)
@@ -247,12 +267,21 @@ class Queries:
         """Return all versions of the object with this whole name, the first found in front."""
         return self._rows(sa.select(drops).where(drops.c.name == printable(name)).order_by(drops.c.found_at))
 
+    def reports(self, drop_ids: Iterable[str]) -> dict[str, str]:
+        """Return where the reports of these drops are; those without one are left out."""
+        query = sa.select(drops.c.id, drops.c.report).where(drops.c.report != "")
+        found: dict[str, str] = {}
+        with self._database.reading() as connection:
+            for chunk in chunked(drop_ids):
+                found.update((row.id, row.report) for row in connection.execute(query.where(drops.c.id.in_(chunk))))
+        return found
+
     def events(self, drop_id: str) -> tuple[Event, ...]:
         """Return what has happened to the drop, in order; also when its row is gone."""
         columns = (column for column in events.c if column is not events.c.id)
         query = sa.select(*columns).where(events.c.drop_id == drop_id).order_by(events.c.id)
         with self._database.reading() as connection:
-            return tuple(_event(row._asdict()) for row in connection.execute(query))
+            return tuple(event_from(row._asdict()) for row in connection.execute(query))
 
     def counts(self) -> dict[str, dict[State, int]]:
         """Return how many drops of each feed are in each state; unmatched ones are under the feed ''."""
@@ -325,8 +354,3 @@ def _batch(row: Any) -> Batch:
         files=tuple(DataFile(**columns) for columns in row.files),
         replaces=tuple(row.replaces),
     )
-
-
-def _event(columns: Mapping[str, Any]) -> Event:
-    state = None if columns["state"] is None else State(columns["state"])
-    return Event(**{**columns, "kind": Kind(columns["kind"]), "state": state})

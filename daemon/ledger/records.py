@@ -18,7 +18,7 @@ from daemon.ledger.hold import Hold, Holder, held, holder
 from daemon.ledger.moves import AT_WORK
 from daemon.ledger.opening import file_of, open_existing, open_ledger
 from daemon.ledger.queries import Queries, chunked, highest_batch
-from daemon.ledger.rows import Kind, found_columns, storable
+from daemon.ledger.rows import Kind, found_columns, noted, storable
 from daemon.ledger.tables import drops
 from daemon.model import Batch, Drop, Found, Outcome, State, numbered
 
@@ -117,17 +117,25 @@ class Ledger(Queries):
                 moves.move(connection, where, Kind.UNMATCHED, State.UNMATCHED, now, feed="", customer="")
 
     def give_back(
-        self, drop_ids: Iterable[str], now: float, reason: str = "", *, not_before: float = 0.0, counts: bool = True
+        self,
+        drop_ids: Iterable[str],
+        now: float,
+        reason: str = "",
+        *,
+        log: str = "",
+        not_before: float = 0.0,
+        counts: bool = True,
     ) -> int:
         """Move working drops back to found, not to be claimed before `not_before`; return how many there were.
 
+        `log` is what a worker has written; it goes into the history.
         `counts=False` takes the attempt back, for one that the daemon's own stop broke off. Drops of an intended
         batch stay: record or forget decides on them.
         """
         values: dict[str, Any] = {"not_before": not_before, "reason": storable(reason)}
         if not counts:
             values["attempt"] = drops.c.attempt - 1
-        return self._move(drop_ids, AT_WORK, Kind.GIVEN_BACK, State.FOUND, now, note=reason, **values)
+        return self._move(drop_ids, AT_WORK, Kind.GIVEN_BACK, State.FOUND, now, note=noted(reason, log), **values)
 
     def gone(self, drop_ids: Iterable[str], now: float) -> int:
         """Forget working and found drops whose object has vanished; only their events stay. Return how many."""
@@ -154,20 +162,26 @@ class Ledger(Queries):
     def retry(self, key: str | None, now: float) -> tuple[str, ...]:
         """Give a failed drop (an id, its beginning, or a name), or with None every failed one, another go.
 
-        Its attempts stay counted. Returns the ids.
+        One that waits for its next go anyway need not wait; one whose place a newer version has taken is left alone.
+        The attempts stay counted. Returns the ids.
 
         Raises:
             NotFoundError: there is no such drop, or it has not failed.
         """
-        failed: tuple[sa.ColumnElement[bool], ...] = (drops.c.state == State.FAILED,)
+        failed: tuple[sa.ColumnElement[bool], ...] = (drops.c.state == State.FAILED, drops.c.superseded_by.is_(None))
         if key is not None:
             row = self.drop(key)
-            if row.state != State.FAILED:
+            if row.superseded_by:
+                raise NotFoundError(
+                    f"drop {row.id} ({row.name}) is superseded by drop {row.superseded_by}, a newer version of the file"
+                )
+            waits = row.state is State.FOUND and row.not_before > now
+            if row.state is not State.FAILED and not waits:
                 raise NotFoundError(
                     f"drop {row.id} ({row.name}) is {row.state}, and only failed drops can be tried again. "
                     "`blobdrop drops --state failed` lists them"
                 )
-            failed = (*failed, drops.c.id == row.id)
+            failed = (drops.c.id == row.id, drops.c.state == row.state)
         with self._database.writing() as connection:
             ids = tuple(connection.execute(sa.select(drops.c.id).where(*failed)).scalars())
             moves.move(connection, failed, Kind.RETRIED, State.FOUND, now, not_before=0.0)
@@ -187,6 +201,7 @@ class Ledger(Queries):
             ids = [outcome.drop_id for outcome in open_ones]
             moves.require_working(connection, ids, AT_WORK, "cannot be finished")
             moves.end(connection, open_ones, Kind.FINISHED, now)
+            moves.supersede(connection, open_ones, (), now)
 
     def intend(self, batch: Batch, now: float, *, at_least: int = 0) -> Batch:
         """Store a batch before its table transaction, and return it under its number.
@@ -225,7 +240,7 @@ class Ledger(Queries):
                     connection, ids, _in_batch(batch), f"cannot be recorded with batch {batch.number}"
                 )
                 moves.end(connection, batch.outcomes, Kind.RECORDED, now)
-            moves.supersede(connection, batch, now)
+            moves.supersede(connection, batch.outcomes, batch.replaces, now)
 
     def forget(self, batch: Batch, now: float, reason: str = "") -> None:
         """Drop an intent that the table does not hold: its drops are found again, its decisions wait again.

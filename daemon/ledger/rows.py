@@ -124,11 +124,15 @@ class Event:
     state: State | None
     attempt: int
     batch: int | None
+    #: A reason, a name, another drop; may be empty.
     note: str
+    #: The last lines that a lost worker wrote; mostly none.
+    log: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return what a machine may read, ready for `json.dumps`; the time is ISO 8601 in UTC."""
-        return {**{field.name: getattr(self, field.name) for field in fields(self)}, "at": iso(self.at)}
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**columns, "at": iso(self.at), "log": list(self.log)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,6 +170,18 @@ def printable(name: str) -> str:
 def storable(text: str) -> str:
     """Return the text as a database can hold it: surrogates and NUL as their Python escapes."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def noted(reason: str, log: str) -> str:
+    """Return an event's note: the reason on its first line, and what a worker has written below it."""
+    return f"{' '.join(reason.split())}\n{log}" if log else reason
+
+
+def event_from(columns: Mapping[str, Any]) -> Event:
+    """Return a row of `events` as a value."""
+    state = None if columns["state"] is None else State(columns["state"])
+    note, *log = columns["note"].split("\n") if "\n" in columns["note"] else (columns["note"],)
+    return Event(**{**columns, "kind": Kind(columns["kind"]), "state": state, "note": note, "log": tuple(log)})
 
 
 def found_columns(found: Found) -> dict[str, Any]:
@@ -223,4 +239,6 @@ def outcome_from(columns: Mapping[str, Any]) -> Outcome:
     read, accepted, rejected = columns["rows"]
     rules = tuple((rule, column, count) for rule, column, count in columns["rules"])
     rows = Rows(read=read, accepted=accepted, rejected=rejected)
-    return Outcome(**{**columns, "state": State(columns["state"]), "rows": rows, "rules": rules})
+    supersedes = tuple(columns.get("supersedes", ()))
+    exact = {"state": State(columns["state"]), "rows": rows, "rules": rules, "supersedes": supersedes}
+    return Outcome(**{**columns, **exact})

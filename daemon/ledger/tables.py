@@ -164,7 +164,7 @@ drops = sa.Table(
         server_default=EMPTY,
         comment="The contract it was judged by; empty when it was not",
     ),
-    sa.Column("superseded_by", sa.Text, comment="The drop whose rows replaced its rows in the table; null: none"),
+    sa.Column("superseded_by", sa.Text, comment="The drop of a newer version that has taken its place; null: none"),
     sa.Column("settled_at", sa.Double, comment="When its object was kept, archived or deleted; null: not yet"),
     sa.Column(
         "settle_failures", sa.Integer, nullable=False, server_default=ZERO, comment="How often settling has failed"

@@ -361,7 +361,7 @@ def test_the_quarantine_lists_and_shows_what_was_set_aside(blobdrop: Blobdrop) -
     assert entry["rows"] == {"read": 3, "accepted": 2, "rejected": 1}
     assert "id_type: isin" in listed
     for key in (entry["drop"], entry["drop"][:6], "metrics/dirty.csv", "dirty.csv"):
-        decided = {"decisions": [], "superseded_by": None}
+        decided: dict[str, object] = {"decisions": [], "superseded_by": None}
         assert answer(blobdrop, "quarantine", "show", key) == blobdrop.report("dirty.csv") | decided
     shown = blobdrop.run("quarantine", "show", entry["drop"]).stdout
     assert "1 of 3 rows was set aside; the other 2 are in the table." in shown

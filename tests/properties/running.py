@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from daemon.contracts import contract_of
 from daemon.model import Batch, Drop, Feed, Limits, OnDuplicate, Outcome, Prepared, Setup, Unit
-from daemon.prepare import contract_of, prepare
+from daemon.prepare import prepare
 from daemon.sources.folder import FolderSource
 from daemon.stores.delta import DeltaStore
 from tests.properties.generating import source_of

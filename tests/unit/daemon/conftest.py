@@ -25,6 +25,8 @@ from daemon.intake import Intake
 from daemon.ledger import Ledger
 from daemon.loop import Loop, Pace
 from daemon.model import After, Batch, Drop, Feed, Limits, Prepared, Setup, State, Unit
+from daemon.patience import GAVE_UP
+from daemon.pool import LostError
 from daemon.prepare import prepare
 from daemon.quarantine import Quarantine
 from daemon.sources.memory import MemorySource
@@ -51,6 +53,21 @@ def good(count: int, tag: str = "u") -> bytes:
 def dirty(tag: str = "d") -> bytes:
     """Return a file of nine good rows and one bad one."""
     return text.with_record(b"x,user_id,revenue,2026-03-01,lots\n", 4, tag)
+
+
+def killed(at: str = "", log: str = "") -> LostError:
+    """Return what a worker's future has when the worker was killed."""
+    return LostError(-9, log=log, at=at, overdue=False)
+
+
+def overdue() -> LostError:
+    """Return what it has when its time was up."""
+    return LostError(-6, log="", at="", overdue=True)
+
+
+def put_off(at: str = "") -> LostError:
+    """Return what it has when it gave up, so as not to hold up others."""
+    return LostError(GAVE_UP, log="", at=at, overdue=False)
 
 
 @dataclass
@@ -103,7 +120,9 @@ class Here(Workers):
 
     def _schedule(self, _seconds: float, work: Callable[..., T], *arguments: object) -> Future[T]:
         future: Future[T] = Future()
-        self._lined_up.append((future, lambda: work(*arguments)))
+        # Where patience ends the process ends, and this one is everybody's.
+        patient = [replace(each, patience_seconds=None) if isinstance(each, Setup) else each for each in arguments]
+        self._lined_up.append((future, lambda: work(lambda _: None, *patient)))
         if not self.hold:
             self.work()
         return future

@@ -8,15 +8,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from pebble import ProcessExpired
 
 from daemon.errors import LedgerError, SourceError, StoreError, UndoneError
-from daemon.ingest import LINGER_SECONDS, UNITS_PER_WORKER
+from daemon.ingest import LINGER_SECONDS
 from daemon.ledger import Ledger
+from daemon.lineup import UNITS_PER_WORKER
 from daemon.model import After, Batch, Drop, Found, OnRevision, State
 from daemon.sources.memory import MemorySource
 from daemon.stores.delta import DeltaStore
-from tests.unit.daemon.conftest import Here, Rig, dirty, good
+from tests.unit.daemon.conftest import Here, Rig, dirty, good, killed, overdue, put_off
 
 
 class Witness(MemorySource):
@@ -31,10 +31,6 @@ class Witness(MemorySource):
         assert self.ledger is not None
         self.seen.append(self.ledger.drop(found.drop_id).state)
         super().settle(found, after)
-
-
-def killed() -> ProcessExpired:
-    return ProcessExpired("killed", code=-9)  # type: ignore[no-untyped-call]
 
 
 def claim_and_hold(rig: Rig, **files: bytes) -> tuple[Drop, ...]:
@@ -239,13 +235,67 @@ def test_a_lost_worker_takes_only_its_own_drop_with_it(rig_of: Callable[..., Rig
     assert {found.name for found in rig.source.list()} == {"metrics/b.csv"}
 
 
+def test_the_drop_that_a_lost_worker_was_at_is_known_and_the_others_stay_together(rig_of: Callable[..., Rig]) -> None:
+    rig = rig_of(workers=Here(processes=1), rules={"attempts": 1})
+    a, b, c = claim_and_hold(rig, a=good(1), b=good(2), c=good(3))
+    rig.workers.lose(killed(at=b.id, log="the last line"))
+    rig.ingest.collect()
+    assert rig.state(b) is State.FAILED
+    assert rig.ledger.events(b.id)[-1].log == ("the last line",)
+
+    while rig.ingest.busy:
+        rig.turn()
+    assert rig.rows() == {a.id: 1, c.id: 3}
+    assert {rig.ledger.drop(each.id).attempt for each in (a, c)} == {1}
+
+
+def test_what_holds_up_others_is_worked_after_them_and_its_attempt_does_not_count(rig_of: Callable[..., Rig]) -> None:
+    rig = rig_of(workers=Here(processes=1))
+    slow, other = claim_and_hold(rig, a=good(1), b=good(2))
+    rig.workers.lose(put_off(at=slow.id))
+    rig.ingest.collect()
+    assert rig.workers.waiting == 1
+    rig.turn()
+    assert rig.rows() == {other.id: 2}
+    rig.turn()
+    assert rig.rows() == {other.id: 2, slow.id: 1}
+    assert rig.ledger.drop(slow.id).attempt == 1
+    assert rig.kinds(slow) == ["claimed", "recorded", "settled"]
+
+
+def test_a_drop_that_broke_its_worker_by_itself_never_shares_a_unit_again(rig_of: Callable[..., Rig]) -> None:
+    rig = rig_of(workers=Here(processes=1), rules={"retry_seconds": 0.0})
+    claim_and_hold(rig, bad=good(1))
+    rig.workers.lose(killed())
+    rig.ingest.collect()
+    rig.ingest.claim(rig.put(a=good(2), b=good(3)))
+    rig.ingest.pump()
+    assert rig.workers.waiting == 1  # with the two that are fresh
+    rig.workers.work()
+    rig.ingest.collect()
+    assert len(rig.rows()) == 2
+    assert rig.workers.waiting == 1
+    rig.turn()
+    assert len(rig.rows()) == 3
+
+
+def test_what_a_lost_worker_has_put_into_quarantine_is_taken_back(rig: Rig) -> None:
+    (drop,) = claim_and_hold(rig, a=dirty())
+    _, todo = rig.workers._lined_up[0]
+    todo()
+    assert rig.entries() == [drop.id]
+    rig.workers.lose(killed())
+    rig.ingest.collect()
+    assert rig.entries() == []
+
+
 def test_a_drop_is_tried_again_after_pauses_that_grow_and_then_fails(rig: Rig) -> None:
     (drop,) = rig.put(a=good(1))
     rig.workers.hold = True
     for attempt, wait in ((1, 10.0), (2, 20.0)):
         rig.ingest.claim(rig.intake.look().drops)
         rig.ingest.pump()
-        rig.workers.lose(TimeoutError())
+        rig.workers.lose(overdue())
         rig.ingest.collect()
         (waiting,) = rig.ledger.waiting()
         assert (waiting.drop.attempt, waiting.not_before) == (attempt + 1, rig.clock() + wait)
@@ -254,7 +304,7 @@ def test_a_drop_is_tried_again_after_pauses_that_grow_and_then_fails(rig: Rig) -
         rig.clock.now += 0.001
     rig.ingest.claim(rig.intake.look().drops)
     rig.ingest.pump()
-    rig.workers.lose(TimeoutError())
+    rig.workers.lose(overdue())
     rig.ingest.collect()
 
     row = rig.ledger.drop(drop.id)

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from daemon.landing import Landing, Stages, subject_of, table_rows
+from daemon.contracts import contract_of
+from daemon.landing import Landing, Stages, day_of, subject_of, table_rows
 from daemon.model import Drop, Found, Limits, Outcome, State
-from daemon.prepare import contract_of, day_of
 from daemon.quarantine import Quarantine, read_report
 from tests.corpus import text
 from tests.unit.daemon.conftest import METRICS, NOON, dirty, good

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import LedgerError, SourceError
-from daemon.loop import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS, Loop, Pace
-from daemon.model import Found, State
+from daemon.loop import LONGEST_PAUSE_SECONDS, NOTICE_SECONDS, PATIENCE_SECONDS, Loop, Pace
+from daemon.model import Found, Outcome, State
 from daemon.sources.memory import MemorySource
-from tests.unit.daemon.conftest import Rig, dirty, good
+from tests.unit.daemon.conftest import Rig, dirty, good, overdue
 
 
 class Telling(MemorySource):
@@ -94,7 +94,7 @@ def test_once_tries_again_what_has_failed_before_it_ends(rig_of: Callable[..., R
     (drop,) = rig.put(a=good(1))
     rig.ingest.claim([drop])
     rig.ingest.pump()
-    rig.workers.lose(TimeoutError())
+    rig.workers.lose(overdue())
     rig.workers.hold = False
     rig.loop.run_once()
     assert (rig.state(drop), rig.ledger.drop(drop.id).attempt) == (State.INGESTED, 2)
@@ -159,12 +159,35 @@ def test_what_arrives_in_the_middle_of_a_listing_is_listed_in_the_next_turn(tell
     assert telling.ingest.busy or telling.rows()
 
 
+def test_what_a_command_asks_for_is_seen_at_once_however_long_the_loop_may_sleep(telling: Rig, source: Telling) -> None:
+    telling.loop._pace = Pace(poll_seconds=3600.0, settle_seconds=0.0)
+    telling.rules["attempts"] = 1
+    (drop,) = telling.put(a=good(1))
+    telling.ledger.claim([drop], telling.clock())
+    failed = Outcome(drop_id=drop.id, state=State.FAILED, finished_at=telling.clock())
+    telling.ledger.finish([failed], telling.clock())
+    telling.loop._round()
+    before = source.listings
+    telling.clock.now += NOTICE_SECONDS
+    telling.loop._round()
+    assert source.listings == before, "nobody has asked for anything"
+
+    telling.ledger.retry(drop.id, telling.clock())
+    telling.clock.now += NOTICE_SECONDS
+    telling.loop._round()
+    telling.turn()
+    assert telling.rows() == {drop.id: 1}
+    telling.clock.now += NOTICE_SECONDS
+    telling.loop._round()
+    assert source.listings == before + 1, "once for each time"
+
+
 def test_a_turn_that_is_only_woken_lists_nothing(telling: Rig, source: Telling) -> None:
     telling.loop.arrived()
     telling.loop._round()
     for _ in range(3):
         telling.loop.wake()
-        assert telling.loop._round() == 2.0
+        assert telling.loop._round() == NOTICE_SECONDS
     assert source.listings == 1
     telling.clock.now += 2
     telling.loop._round()
@@ -233,7 +256,7 @@ def test_failures_slow_the_loop_down_up_to_a_minute_and_it_says_when_it_is_mende
     assert not telling.events("turn.mended")
 
     source.broken = False
-    assert telling.loop._turn() == 2.0
+    assert telling.loop._turn() == NOTICE_SECONDS
     assert [entry["after_failures"] for entry in telling.events("turn.mended")] == [8]
     source.broken = True
     telling.loop.arrived()

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from daemon import prepare as preparing
+from daemon import contracts
+from daemon.contracts import describe
 from daemon.errors import ChangedError, ContractError, SourceError, StoreError, WorkError
-from daemon.landing import Landing
+from daemon.landing import Landing, day_of
 from daemon.model import Drop, Found, Limits, OnDuplicate, Outcome, Prepared, State
-from daemon.prepare import SMALL_BYTES, day_of, describe
+from daemon.prepare import SMALL_BYTES
 from daemon.quarantine import read_report
 from daemon.sources.memory import MemorySource
 from tests.corpus import text
@@ -348,9 +349,9 @@ def test_a_contract_is_described_and_loaded_once() -> None:
     summary = describe(METRICS)
     assert summary.columns[:3] == ("unit_id", "id_type", "metric_name")
     assert summary.time_column == "date"
-    before = preparing._loaded.cache_info()
+    before = contracts._loaded.cache_info()
     assert describe(replace(METRICS, name="other")).digest == summary.digest
-    assert preparing._loaded.cache_info().hits == before.hits + 1
+    assert contracts._loaded.cache_info().hits == before.hits + 1
     assert describe(replace(METRICS, options={"id_types": ["team_id"]})).digest != summary.digest
 
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from daemon.contracts import contract_of
 from daemon.decisions import Action
 from daemon.errors import DecisionError
 from daemon.model import Dialect
-from daemon.prepare import contract_of
 from daemon.quarantine import read_report
 from daemon.reviewing import refuse_unwaivable
 from tests.corpus import files

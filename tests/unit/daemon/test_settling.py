@@ -10,7 +10,7 @@ from daemon.errors import SourceError
 from daemon.model import After, Found, State
 from daemon.settling import RETRY_SECONDS, Settling
 from daemon.sources.memory import MemorySource
-from tests.unit.daemon.conftest import Rig, good
+from tests.unit.daemon.conftest import Rig, good, overdue
 
 
 class Careful(MemorySource):
@@ -106,7 +106,7 @@ def test_a_drop_that_failed_or_is_unmatched_is_left_alone(rig_of: Callable[..., 
     rig.workers.hold = True
     rig.ingest.claim(rig.put(a=good(1)))
     rig.ingest.pump()
-    rig.workers.lose(TimeoutError())
+    rig.workers.lose(overdue())
     rig.ingest.collect()
     settling(rig).late()
     assert source.asked == []

@@ -10,7 +10,7 @@ import pytest
 from daemon.errors import StoreError
 from daemon.stores.delta import DeltaStore
 from daemon.tidying import PAUSE_SECONDS, Tidying
-from tests.unit.daemon.conftest import METRICS, Here, Rig, good
+from tests.unit.daemon.conftest import METRICS, Here, Rig, good, killed, overdue
 
 
 class Broken(DeltaStore):
@@ -129,7 +129,7 @@ def test_a_compaction_that_fails_is_told_and_tried_again_with_the_next_batch(rig
     assert len(rig.events("table.not_compacted")) == 2
 
 
-@pytest.mark.parametrize("error", [TimeoutError(), MemoryError()], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", [overdue(), killed()], ids=["overdue", "killed"])
 def test_a_compaction_whose_worker_is_lost_stops_nothing(rig: Rig, error: Exception) -> None:
     grow(rig, "a", "b")
     own = Here()

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from tests.corpus import text
-from tests.unit.daemon.conftest import Rig, dirty, good
+from tests.unit.daemon.conftest import Rig, dirty, good, killed
 
 FILE = """
 [source]
@@ -30,6 +30,15 @@ name = "metrics"
 paths = ["metrics/**", "{customer}/metrics/**"]
 contract = "validators.metrics:precomputed_metrics"
 """
+
+
+#: What the worker of failed.csv wrote before it was lost.
+LAST_WORDS = """Fatal Python error: Aborted
+Current thread 0x1 (most recent call first):
+  File "orders.py", line 7 in endless
+  File "orders.py", line 9 in check
+  File "pandera.py", line 1 in call
+  File "prepare.py", line 2 in prepare"""
 
 
 class Place:
@@ -78,7 +87,7 @@ def worked(place: Place, rig: Rig) -> Place:
     for _ in range(3):
         rig.ingest.claim(rig.put(failed=good(7, "f")) if not rig.events("drop.retried") else rig.intake.look().drops)
         rig.ingest.pump()
-        rig.workers.lose(TimeoutError())
+        rig.workers.lose(killed(log=LAST_WORDS))
         rig.ingest.collect()
         rig.clock.now += 1_000
     rig.close()

@@ -10,7 +10,7 @@ from daemon.commands import looking
 from daemon.errors import ConfigError, NotFoundError
 from daemon.ledger import Ledger
 from daemon.model import State
-from tests.unit.daemon.commands.conftest import Place
+from tests.unit.daemon.commands.conftest import LAST_WORDS, Place
 
 EVERY = {"state": None, "feed": None, "customer": None, "name": None, "history": None, "limit": 100, "json": True}
 
@@ -50,6 +50,21 @@ def test_status_is_for_people_too(worked: Place) -> None:
     assert str(worked.folder / "quarantine") in said
 
 
+def test_status_says_why_drops_have_failed_and_what_their_workers_wrote_last(worked: Place) -> None:
+    looking.status(worked.config, json=True)
+    (failed,) = worked.json()["failed"]
+    assert failed["name"] == "metrics/failed.csv"
+    assert failed["reason"] == "the worker was killed by SIGKILL, perhaps for want of memory"
+    assert failed["log"] == LAST_WORDS.splitlines()
+
+    looking.status(worked.config, json=False)
+    said = worked.out()
+    assert f"  {failed['drop']}  metrics/failed.csv: {failed['reason']}\n" in said
+    assert 'File "orders.py", line 7 in endless' in said
+    assert "prepare.py" not in said
+    assert "Failed last; for another go: blobdrop retry DROP, or --all-failed" in said
+
+
 def test_drops_can_be_narrowed_down(worked: Place) -> None:
     assert len(drops(worked)) == 5
     for options in ({"state": "partial"}, {"name": "PARTIAL"}, {"feed": "metrics", "name": "partial"}):
@@ -66,6 +81,12 @@ def test_a_full_list_says_how_to_get_more_of_it(worked: Place) -> None:
 def test_the_history_of_a_name_has_every_event(worked: Place) -> None:
     (row,) = drops(worked, history="metrics/failed.csv")
     assert [event["kind"] for event in row["events"]] == ["claimed", "given_back"] * 2 + ["claimed", "finished"]
+    assert [bool(event["log"]) for event in row["events"]] == [False, True] * 3
+    assert row["events"][-1]["note"] == "the worker was killed by SIGKILL, perhaps for want of memory"
+    assert row["events"][-1]["log"] == LAST_WORDS.splitlines()
+    said = drops(worked, history="metrics/failed.csv", json=False)
+    assert said.count("the last lines of the worker that was lost at ") == 1
+    assert all(f"  {line}\n" in said for line in LAST_WORDS.splitlines())
     said = drops(worked, history="partial.csv", json=False)
     assert "metrics/partial.csv" in said
     assert "/report.html" in said

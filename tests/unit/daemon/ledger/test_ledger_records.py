@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from daemon.errors import LedgerError, NotFoundError
-from daemon.model import State
+from daemon.model import Outcome, State
 
 if TYPE_CHECKING:
     from tests.unit.daemon.ledger.conftest import World
@@ -136,6 +137,18 @@ class TestBreakingOff:
         assert world.ledger.drop(drop.id).reason == "the worker died"
         assert world.ledger.events(drop.id)[-1].note == "the worker died"
 
+    def test_what_a_lost_worker_wrote_is_in_the_history_line_by_line(self, world: World) -> None:
+        (drop,) = world.claim("a.csv")
+        world.ledger.give_back([drop.id], world.now(), "the worker\ndied", log="first\n\nlast \udcff")
+        world.ledger.claim([drop], world.now())
+        failed = Outcome(drop_id=drop.id, state=State.FAILED, reason="it died again", log="only")
+        world.ledger.finish([failed], world.now())
+
+        told = [(event.note, event.log) for event in world.ledger.events(drop.id)]
+        assert told[1] == ("the worker died", ("first", "", "last \\udcff"))
+        assert told[3] == ("it died again", ("only",))
+        assert world.ledger.drop(drop.id).reason == "it died again"
+
     def test_an_attempt_that_the_stop_broke_off_does_not_count(self, world: World) -> None:
         (drop,) = world.claim("a.csv")
 
@@ -203,6 +216,26 @@ class TestRetrying:
 
         assert set(world.ledger.retry(None, world.now())) == failed
         assert world.ledger.retry(None, world.now()) == ()
+
+    def test_a_drop_that_waits_for_its_next_go_need_not_wait(self, world: World) -> None:
+        (drop,) = world.claim("a.csv")
+        world.ledger.give_back([drop.id], world.now(), "the worker died", not_before=world.clock + 3600)
+
+        assert world.ledger.retry("a.csv", world.now()) == (drop.id,)
+        assert world.ledger.waiting()[0].not_before == 0.0
+        assert world.ledger.retry(None, world.now()) == (), "it has not failed"
+
+    def test_a_drop_whose_place_a_newer_version_has_taken_is_not_tried_again(self, world: World) -> None:
+        old = world.finish("a.csv")
+        (new,) = world.claim("a.csv", version="2")
+        outcome = replace(world.outcome(new, state=State.REJECTED), supersedes=(old.id,))
+        world.ledger.finish([outcome], world.now())
+
+        assert world.ledger.drop(old.id).superseded_by == new.id
+        assert world.kinds(old) == ["claimed", "finished", "superseded"]
+        assert world.ledger.retry(None, world.now()) == ()
+        with pytest.raises(NotFoundError, match=f"is superseded by drop {new.id}, a newer version"):
+            world.ledger.retry(old.id, world.now())
 
     def test_only_failed_drops_can_be_tried_again(self, world: World) -> None:
         world.ingest("a.csv")

@@ -1,0 +1,99 @@
+"""What becomes of drops whose work has broken off: one must not take others with it, nor be tried for ever."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from structlog.typing import FilteringBoundLogger
+
+from daemon import telling
+from daemon.claims import Claims
+from daemon.errors import BlobdropError, DiskError, StoreError, UndoneError, WorkerError
+from daemon.ledger import Ledger
+from daemon.lineup import Lineup, pieces
+from daemon.model import Drop, Outcome, State, Turn, Unit
+from daemon.patience import GAVE_UP
+from daemon.quarantine import Quarantine
+from daemon.stores import Store
+
+
+class Setbacks:
+    """Lines drops up again, apart from others; gives them back for later; fails them when they have had enough."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        store: Store,
+        quarantine: Quarantine,
+        claims: Claims,
+        lineup: Lineup,
+        attempts: int,
+        retry_seconds: float,
+        unit_of: Callable[[str, Sequence[Drop], Turn], Unit],
+        tell: Callable[[Outcome], None],
+        log: FilteringBoundLogger,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Deal with nothing yet.
+
+        `unit_of` makes a unit of a feed's drops, for a turn; `tell` is told of drops that have failed.
+        """
+        self._ledger, self._store, self._quarantine = ledger, store, quarantine
+        self._claims, self._lineup, self._unit_of, self._tell = claims, lineup, unit_of, tell
+        self._attempts, self._retry_seconds = attempts, retry_seconds
+        self._log, self._clock = log, clock
+
+    def broken(self, unit: Unit, error: BlobdropError) -> None:
+        """Deal with a unit whose worker failed.
+
+        Raises:
+            UndoneError: no drop is to blame; they are tried again.
+        """
+        self._clear_away(unit)
+        if isinstance(error, (StoreError, DiskError)):
+            self._claims.give_back((drop.id for drop in unit.drops), str(error), counts=False)
+            raise UndoneError(str(error)) from error
+        at = error.at if isinstance(error, WorkerError) else ""
+        culprits = [drop for drop in unit.drops if drop.id == at or len(unit.drops) == 1]
+        others = [drop for drop in unit.drops if drop not in culprits]
+        if others:
+            self._log.info("unit.split", feed=unit.feed, drops=len(unit.drops), reason=str(error))
+            self._line_up(unit.feed, pieces(others), Turn.NEXT)
+        if _is_put_off(unit, error):
+            if unit.turn is Turn.NEXT:
+                self._lineup.double(unit.feed)
+            self._line_up(unit.feed, [culprits] if culprits else [], Turn.LAST)
+            return
+        for culprit in culprits:
+            self._lineup.suspect(culprit)
+            self.attempted(culprit, str(error), error.log if isinstance(error, WorkerError) else "")
+
+    def attempted(self, drop: Drop, reason: str, log: str = "") -> None:
+        """Give a drop another go later, or fail it when it has had enough; `log` is what its worker wrote."""
+        now = self._clock()
+        if drop.attempt < self._attempts:
+            wait = self._retry_seconds * 2 ** (drop.attempt - 1)
+            self._claims.give_back([drop.id], reason, log=log, wait_seconds=wait)
+            fields = {**telling.of(drop), "attempt": drop.attempt, "seconds": wait, "reason": reason}
+            self._log.warning("drop.retried", **fields, **({"log": log} if log else {}))
+            return
+        self._claims.withdraw([drop.id])
+        outcome = Outcome(drop_id=drop.id, state=State.FAILED, reason=reason, log=log, started_at=now, finished_at=now)
+        self._ledger.finish([outcome], now)
+        self._tell(outcome)
+
+    def _line_up(self, feed: str, bundles: Sequence[Sequence[Drop]], turn: Turn) -> None:
+        self._lineup.add(self._unit_of(feed, drops, turn) for drops in bundles)
+
+    def _clear_away(self, unit: Unit) -> None:
+        """Delete what a lost worker has left of a unit."""
+        self._store.sweep(unit.feed, [unit.id])
+        for drop in unit.drops:
+            self._quarantine.remove(drop.customer, drop.feed, drop.id)
+
+
+def _is_put_off(unit: Unit, error: BlobdropError) -> bool:
+    """Tell whether the worker ended so as not to hold up others: then what it was at is only worked later."""
+    return isinstance(error, WorkerError) and error.exitcode == GAVE_UP and unit.turn is not Turn.LAST
