@@ -232,6 +232,8 @@ class _Looking:
             return path.read_bytes()
         report = json.loads(path.read_bytes())
         report["drop"] |= {"id": self._labelled(report["drop"]["id"]), "version": ""}
+        if "superseded_by" in report:
+            report["superseded_by"] = self._labelled(report["superseded_by"])
         return {key: value for key, value in report.items() if key not in _VARIES}
 
     def _drop(self, drop: DropRow) -> tuple[Any, ...]:

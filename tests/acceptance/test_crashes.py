@@ -66,7 +66,7 @@ RECOVERY = (
 #: Steps of the very first start.
 BEGINNING = (
     Point("ledger's file", "daemon.ledger.opening:_make_file"),
-    Point("ledger's tables", "daemon.ledger.opening:_make_tables"),
+    Point("ledger's tables", "daemon.ledger.opening:make_tables"),
     Point("hold", "daemon.ledger.hold:_write"),
     Point("table's creation", "daemon.stores.transactions:create"),
 )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -440,5 +441,16 @@ def parquet_files(draw: st.DrawFn, contract: Contract) -> Dropped:
     names = [name for name, _ in header]
     sink = io.BytesIO()
     pq.write_table(pa.table(arrays, names=names), sink, row_group_size=max(1, count // 2), coerce_timestamps=None)
+    for (_, column), given in zip(header, values, strict=True):
+        if column and column.kind.name in ("timestamp", "date") and not column.kind.zoned:
+            given[:] = [by_the_clock(cell, column.kind, contract.zone) for cell in given]
     rows = list(zip(*values, strict=True))
     return Dropped(suffix=".parquet", content=sink.getvalue(), file=reading.table(names, rows))
+
+
+def by_the_clock(given: Given, kind: Kind, zone: str) -> Given:
+    """Return what a clock in the feed's zone shows at a moment; a date only where that is midnight."""
+    if not isinstance(given, dt.datetime) or given.tzinfo is None:
+        return given
+    shown = given.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    return given if kind.name == "date" and shown.time() != dt.time() else shown

@@ -135,11 +135,12 @@ def test_a_rejected_version_replaces_an_earlier_one_when_it_is_released(desk: De
 
 def test_a_rejected_version_is_not_released_over_a_later_one(desk: Desk) -> None:
     first = desk.take_in("a.csv", orders("first,US,1"))
-    desk.take_in("a.csv", orders("second,DE,1"))
+    second = desk.take_in("a.csv", orders("second,DE,1"))
     desk.judge_by()
-    decision = desk.decide(first)
+    decision = Decision(drop_id=first.id, action=Action.RELEASE, by="tester", at=desk.rig.clock.now)
 
-    assert decision.state == "refused"
+    assert desk.row(first).superseded_by == second.id
+    assert desk.rig.ledger.decisions.add([decision]) == ()
     assert desk.names() == ["second"]
 
 
