@@ -107,8 +107,8 @@ class World(Blobdrop):
             "KILLING_STEPS": ";".join(steps),
         }
         done = self.run(*arguments)
-        assert done.code in (0, PROBLEMS), done.stderr
         self.settings = before
+        assert done.code in (0, PROBLEMS), done.stderr
         return record.read_text().splitlines()
 
     def kill_around(self, point: Point, *, once: bool = True) -> None:
@@ -143,7 +143,7 @@ class World(Blobdrop):
             *super().leftovers(),
             *(str(entry) for entry in entries if entry not in reports),
             *(str(path) for path in logs if not _LOGGED.fullmatch(path.name)),
-            *(str(path) for root in self._stores() for path in root.glob("_compacting/**/*")),
+            *(str(path) for root in self._stores() for path in root.glob("_compacting")),
             *(str(path) for path in self.scratch.iterdir()),
         ]
 
