@@ -6,21 +6,17 @@ Spark, for one, writes every time as UTC. A time without a zone is read as the f
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from validators.days import FIRST_DAY, LAST_DAY, SECONDS_PER_DAY, offsets_of, zone_of
+from validators.days import FIRST_DAY, LAST_DAY, PER_SECOND, SECONDS_PER_DAY, offsets_of, zone_of
 from validators.kinds import Kind, Type
 from validators.matching import Match
 from validators.model import Chunk, Mask
 from validators.texts import Array, flat, to_text
-
-#: Of Arrow's units, how many make a second.
-_PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 _Moments = npt.NDArray[np.int64]
 
@@ -51,7 +47,7 @@ def wall_clock(values: Array, zone: str, *, whole_days: bool = False) -> Array:
     Raises:
         ContractError: there is no such zone.
     """
-    unit = _PER_SECOND[values.type.unit]
+    unit = PER_SECOND[values.type.unit]
     moments = values.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
     seconds = moments // unit
     days = seconds // SECONDS_PER_DAY

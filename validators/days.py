@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from validators.errors import ContractError
 from validators.kinds import Kind
 from validators.texts import Array
 
 SECONDS_PER_DAY = 86_400
+#: Of the units of Arrow's times, how many make a second.
+PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 #: Days since 1970 of which every moment has a date in every zone: 0001-01-02 and 9999-12-30.
 FIRST_DAY, LAST_DAY = -719_161, 2_932_895
 
@@ -36,10 +38,8 @@ def days_of(values: Array, kind: Kind, zone: str) -> Array:
     """
     if kind is Kind.DATE or (kind is Kind.TIMESTAMP and values.type.tz is None):
         return values.cast(pa.date32(), safe=False)
-    seconds = (
-        values if kind is Kind.INTEGER else pc.floor_temporal(values, unit="second").cast(pa.timestamp("s", "UTC"))
-    )
-    return _local_days(seconds.cast(pa.int64()), zone_of(zone))
+    per_second = 1 if kind is Kind.INTEGER else PER_SECOND[values.type.unit]
+    return _local_days(values.cast(pa.int64()), per_second, zone_of(zone))
 
 
 def zone_of(name: str) -> dt.tzinfo:
@@ -56,9 +56,9 @@ def zone_of(name: str) -> dt.tzinfo:
         ) from error
 
 
-def _local_days(seconds: Array, zone: dt.tzinfo) -> Array:
-    missing = seconds.is_null().to_numpy(zero_copy_only=False)
-    moments = seconds.fill_null(0).to_numpy(zero_copy_only=False)
+def _local_days(counts: Array, per_second: int, zone: dt.tzinfo) -> Array:
+    missing = counts.is_null().to_numpy(zero_copy_only=False)
+    moments = counts.fill_null(0).to_numpy(zero_copy_only=False) // per_second
     days = moments // SECONDS_PER_DAY
     missing |= (days < FIRST_DAY) | (days > LAST_DAY)
     moments = np.where(missing, 0, moments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -97,13 +98,14 @@ def _write_decimals(values: Array) -> Array:
 
 
 def _write_times(values: Array) -> Array:
-    zone = "UTC" if values.type.tz else None
-    try:
-        values = values.cast(pa.timestamp("us", zone))
-    except pa.ArrowInvalid:  # Nanoseconds that are none of whole microseconds, or a year far away.
-        values = values.cast(pa.timestamp(values.type.unit, zone))
+    zoned = values.type.tz is not None
+    # Without its zone, whose name Arrow would look up in the system's data, which small machines lack.
+    values = values.cast(pa.int64()).cast(pa.timestamp(values.type.unit))
+    with suppress(pa.ArrowInvalid):  # Nanoseconds that are none of whole microseconds, or a year far away, stay.
+        values = values.cast(pa.timestamp("us"))
     text = pc.replace_substring(values.cast(pa.string()), " ", "T", max_replacements=1)
-    return pc.replace_substring_regex(text, r"\.0+(Z?)$", r"\1")
+    text = pc.replace_substring_regex(text, r"\.0+$", "")
+    return pc.binary_join_element_wise(text, "Z", "") if zoned else text
 
 
 def _write_clock(values: Array) -> Array:
