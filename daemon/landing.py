@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -22,6 +23,7 @@ from validators.files import Part
 from validators.judging import Judged
 from validators.model import Numbers, Verdict
 from validators.readers import Reader
+from validators.texts import uncoded
 
 MICROSECONDS = 1_000_000
 
@@ -56,11 +58,10 @@ def table_rows(
         days = pa.repeat(pa.scalar(zone_day, pa.int32()).cast(pa.date32()), typed.num_rows)
     stored = {contract.stored_name(column.name): typed[column.name] for column in match.columns}
     stored.pop("date", None)
-    ingested = pa.scalar(int(now * MICROSECONDS), pa.timestamp("us", "UTC"))
     stored["customer"] = customers
     stored["_drop"] = drops
     stored["_row"] = rows
-    stored["_ingested_at"] = pa.repeat(ingested, typed.num_rows)
+    stored["_ingested_at"] = _alike(pa.scalar(int(now * MICROSECONDS), pa.timestamp("us", "UTC")), typed.num_rows)
     if waived is not None:
         stored["_waived"] = waived
     return pa.table(stored), days
@@ -74,7 +75,10 @@ def rows_together(
     assert match is not None  # noqa: S101 - only matched parts have good rows
     keeps = [~judged.rejected for _, _, judged in group]
     counts = pa.array([int(keep.sum()) for keep in keeps])
-    typed = pa.concat_tables([j.typed.filter(pa.array(k)) for (_, _, j), k in zip(group, keeps, strict=True)])
+    good = [judged.typed.filter(pa.array(keep)) for (_, _, judged), keep in zip(group, keeps, strict=True)]
+    if any(each.schema != good[0].schema for each in good):  # only some of them hold texts as codes
+        good = [uncoded(each) for each in good]
+    typed = pa.concat_tables(good)
     days = [j.days.filter(pa.array(k)) for (_, _, j), k in zip(group, keeps, strict=True) if j.days is not None]
     owners = pa.array(np.repeat(np.arange(len(group), dtype=np.int32), counts.to_numpy()))
     return table_rows(
@@ -89,9 +93,14 @@ def rows_together(
     )
 
 
-def _alike(text: str, count: int) -> pa.Array:
-    """Return a column of one text; dictionary-encoded, which writes a fifth faster and stores the same."""
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), [text])
+def absent_from(match: Match) -> frozenset[str]:
+    """Return the table's columns that the file does not have."""
+    return frozenset(match.contract.stored_name(name) for name in match.absent)
+
+
+def _alike(value: Any, count: int) -> pa.Array:
+    """Return a column of one value, as codes: it need not be moved with its rows, and is written sooner."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value]))
 
 
 class Stages:
@@ -261,7 +270,8 @@ class Landing:
         )
         if self._stage is None:
             self._stage = self._stages.new()
-        self._stage.add(table, days, ~judged.rejected if judged.rejected.any() else None)
+        keep = ~judged.rejected if judged.rejected.any() else None
+        self._stage.add(table, days, keep, absent=absent_from(match))
 
     def _forget_stage(self) -> None:
         if self._stage is not None:

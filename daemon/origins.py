@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any, Final
 
@@ -162,10 +163,19 @@ def read_origins(path: Path, rejected: Path) -> Origins:
 
 
 def _malformed(records: Sequence[Malformed]) -> pa.Table:
-    # As ASCII: a raw record may have halves of characters in it.
-    told = [json.dumps([record.rule, record.found, record.expected, record.raw]) for record in records]
+    told = list(_told(records))
     rows, lines = [record.row for record in records], [record.line for record in records]
     return pa.table([rows, lines, pa.nulls(len(records), pa.string()), told], schema=_SCHEMA)
+
+
+def _told(records: Sequence[Malformed]) -> Iterator[str]:
+    known: dict[tuple[str, str, str], str] = {}
+    for record in records:
+        what = (record.rule, record.found, record.expected)
+        if what not in known:  # mostly the same of very many
+            known[what] = json.dumps(what)[:-1]
+        # As ASCII: a raw record may have halves of characters in it.
+        yield f"{known[what]}, {encode_basestring_ascii(record.raw)}]"
 
 
 def _seal(rejected: Path) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import pandas as pd
 from pandera.backends.register_checks import register_default_check_backends
 
 gc.disable()
-importlib.import_module("daemon.prepare")
+for _name in ("daemon.prepare", "daemon.sources.folder", "validators.metrics", "validators.events"):
+    importlib.import_module(_name)
 # Else each worker would import them at its first check, and take a fifth of a second for it.
 for _kind in (pd.DataFrame, pd.Series):
     register_default_check_backends(_kind)

@@ -22,7 +22,7 @@ import pyarrow as pa
 from daemon.contracts import contract_of, policy_of
 from daemon.errors import ChangedError, FileProblem, SourceError, WorkError
 from daemon.killable import told
-from daemon.landing import Landing, Stages, day_of, rows_together
+from daemon.landing import Landing, Stages, absent_from, day_of, rows_together
 from daemon.model import Drop, Feed, OnDuplicate, OnRevision, Outcome, Prepared, Setup, State, Unit
 from daemon.patience import Patience
 from daemon.quarantine import Quarantine
@@ -292,7 +292,9 @@ class _Work:
                 if part.match is not None and not judged.rejected.all():
                     good.setdefault(part.match.schema.to_string(), []).append((held.drop, part, judged))
         for group in good.values():
-            self._stages.new().add(*rows_together(group, zone_day=self._zone_day, now=self._setup.now))
+            rows, days = rows_together(group, zone_day=self._zone_day, now=self._setup.now)
+            match = group[0][1].match
+            self._stages.new().add(rows, days, absent=absent_from(match) if match else ())
 
     def _decide(self, held: _Small) -> _Decided | None:
         """Count a file's parts, again with what that shows where its rows as a whole, or its budget, ask for it."""

@@ -19,7 +19,7 @@ _WIDE_SIGNS = rb"\xef\xbc[\x8b\x8d\x9d\xa0]"
 _FORMULA = re.compile(rb"'*(?:[=@\t\r\n+\-]|" + _WIDE_SIGNS + rb")")
 _NUMBER = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
-#: How the words on a record without cells begin (`validators.sentences.malformed_sentence`).
+#: How the words on a record without cells begin (`validators.sentences.malformed_sentences`).
 _WORDS = re.compile(rb"row [0-9]+ \(line [0-9]+\): ")
 
 

@@ -22,7 +22,7 @@ from daemon.errors import DiskError
 from daemon.origins import ORIGINS, OriginsWriter
 from daemon.quoting import quoting
 from validators.model import Chunk, Dialect, Malformed, Numbers
-from validators.sentences import malformed_sentence
+from validators.sentences import malformed_sentences
 from validators.texts import to_text
 
 #: The two columns that a rejected.csv has after those of the file; a reader leaves them out again.
@@ -169,7 +169,7 @@ class RejectedWriter:
         return _Rejects(
             pc.if_else(fields, self._quoting.guarded(split, returned=self._returned), whole),
             np.array([record.line for record in malformed], np.int64),
-            pa.array([malformed_sentence(record) for record in malformed], pa.string()),
+            pa.array(list(malformed_sentences(malformed)), pa.string()),
         )
 
     def _whole(self, raw: pa.Array, names: Sequence[str]) -> pa.Array:
@@ -241,7 +241,7 @@ class _Spool:
         extra = _spooled(chunk.lines[positions], problems, pa.nulls(len(positions), pa.string()))
         broken = _spooled(
             np.array([record.line for record in malformed], np.int64),
-            pa.array([malformed_sentence(record) for record in malformed], pa.string()),
+            pa.array(list(malformed_sentences(malformed)), pa.string()),
             pa.array([_utf8(record.raw) for record in malformed], pa.binary()).cast(pa.string()),
         )
         nothing = pa.table([pa.nulls(len(malformed), pa.string())] * cells.num_columns, names=cells.column_names)

@@ -6,7 +6,7 @@ Used in worker processes. Memory is bounded whatever the size of the unit and ho
 from __future__ import annotations
 
 import re
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,42 +19,25 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from daemon.datafile import (
-    DATE,
-    ROW_GROUP_ROWS,
-    Encoding,
-    Part,
-    encoding_of,
-    path_of,
-    plain_schema,
-    repeating_texts,
-    writing,
-)
-from daemon.durable import sync
+from daemon.datafile import DATE, ROW_GROUP_ROWS, plain_schema, repeating
+from daemon.dayfiles import DayFiles, Key
 from daemon.errors import StoreError
 from daemon.model import DataFile
 from validators.model import Mask, Numbers
+from validators.texts import flat
 
 #: Bytes of rows that wait for their row group to fill, all days together.
 BUFFER_BYTES = 64 * 1024**2
 #: Files open at once, each with an encoder of some megabytes. A unit of more mixed days gets several files for a day.
 OPEN_FILES = 64
-#: Row groups handed to the writing thread and not yet written: one being written and one waiting keep both busy.
-ROW_GROUPS_AHEAD = 2
+#: Batches handed to the writing thread and not yet dealt with: one at work and one waiting keep both threads busy.
+BATCHES_AHEAD = 2
 
 _NUMBERS = re.compile(r"\d+(-\d+)*\.parquet")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _EPOCH = date(1970, 1, 1)
 #: Days of a batch lie within so many days nearly always; then they sort by radix.
 _RADIX_DAYS = 2**16
-
-
-@dataclass(frozen=True)
-class _Key:
-    """What may share a file: rows of one day with the same columns."""
-
-    day: str
-    schema: pa.Schema
 
 
 @dataclass
@@ -69,8 +52,8 @@ class _Buffer:
 class Stage:
     """Takes a unit's rows batch by batch and turns them into data files, one for each day if memory allows.
 
-    Encoding and writing run on a thread of their own. Either `finish` or `abort` ends it; leaving a `with` block by an
-    exception aborts.
+    Sorting, encoding and writing run on a thread of their own. Either `finish` or `abort` ends it; leaving a `with`
+    block by an exception aborts.
     """
 
     def __init__(
@@ -83,15 +66,11 @@ class Stage:
         """
         if not _SAFE_NAME.fullmatch(unit):
             raise ValueError(f"unit {unit!r} names files: letters, digits, '.', '_' and '-' only")
-        self._files = _Files(root, unit, open_files)
-        self._buffers: dict[_Key, _Buffer] = {}
-        self._bytes = 0
-        self._buffer_bytes = buffer_bytes
+        self._files = DayFiles(root, unit, open_files)
+        self._days = _Days(self._files, buffer_bytes)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="staging")
         self._ahead: deque[Future[None]] = deque()
         self._schemas: dict[pa.Schema, None] = {}
-        #: The columns of each schema that are held as codes.
-        self._codes: dict[pa.Schema, tuple[str, ...]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -114,7 +93,9 @@ class Stage:
         except pa.ArrowException as error:
             raise StoreError(f"batches of one unit differ in a column's type: {error}") from error
 
-    def add(self, table: pa.Table, days: pa.Array[Any], keep: Mask | None = None) -> None:
+    def add(
+        self, table: pa.Table, days: pa.Array[Any], keep: Mask | None = None, *, absent: Collection[str] = ()
+    ) -> None:
         """Take rows with every column of the table but `date`, and the day (date32) of each.
 
         A contract's own column `date` is left out where it is the row's day; any other one is an error.
@@ -123,23 +104,20 @@ class Stage:
             table: the rows.
             days: their days; none of a row that is kept may be null.
             keep: which rows to take; None for all. One copy leaves the others out and puts days together.
+            absent: columns that these rows do not have. The table has them, and the files do not.
 
         Raises:
-            StoreError: an earlier row group could not be written.
+            StoreError: an earlier batch could not be written.
         """
         rows = np.arange(table.num_rows) if keep is None else np.flatnonzero(keep)
         if not rows.size:
             return
         table = _without_date(table, days)
         self._schemas.setdefault(table.schema)
-        for number, part in _by_day(self._coded(table), _numbers(days, table.num_rows, rows), rows):
-            self._keep(_Key(_iso(number), part.schema), part)
-        # One at a time, so that days that grow alike take turns and the writing thread is never idle.
-        largest = max(self._buffers, key=lambda key: self._buffers[key].rows)
-        if self._buffers[largest].rows >= ROW_GROUP_ROWS:
-            self._flush(largest)
-        while self._bytes > self._buffer_bytes:
-            self._flush(max(self._buffers, key=lambda key: self._buffers[key].bytes))
+        table = table.drop_columns([name for name in table.column_names if name in absent])
+        numbers = _numbers(days, table.num_rows, rows)
+        self._wait(BATCHES_AHEAD - 1)
+        self._ahead.append(self._thread.submit(self._days.add, table, numbers, rows))
 
     def finish(self) -> tuple[DataFile, ...]:
         """Write what is left, push every file and its folder to the disk, and describe the files, by path.
@@ -147,10 +125,8 @@ class Stage:
         Raises:
             StoreError: the disk is full, or fails; `abort` then removes what there is.
         """
-        for key in sorted(self._buffers, key=lambda key: key.day):
-            self._flush(key, last=True)
         self._wait(0)
-        finished = self._thread.submit(self._files.finish).result()
+        finished = self._thread.submit(self._days.finish).result()
         self._thread.shutdown()
         return finished
 
@@ -161,34 +137,69 @@ class Stage:
             StoreError: a file is there and cannot be removed.
         """
         self._thread.shutdown(cancel_futures=True)
-        self._buffers.clear()
+        self._days.clear()
         self._files.remove()
 
+    def _wait(self, ahead: int) -> None:
+        while len(self._ahead) > ahead:
+            self._ahead.popleft().result()
+
+
+class _Days:
+    """Rows that wait, by day, for their row groups to fill. Belongs to the writing thread until that has ended."""
+
+    def __init__(self, files: DayFiles, buffer_bytes: int) -> None:
+        self._files = files
+        self._buffers: dict[Key, _Buffer] = {}
+        self._bytes = 0
+        self._buffer_bytes = buffer_bytes
+        #: The columns of each schema that are held as codes.
+        self._codes: dict[pa.Schema, tuple[str, ...]] = {}
+
+    def add(self, table: pa.Table, numbers: Numbers, rows: Numbers) -> None:
+        """Put these rows of a table to their days, and write row groups that are full."""
+        for number, part in _by_day(self._coded(table), numbers, rows):
+            self._keep(Key(_iso(number), part.schema), part)
+        # One at a time, so that days that grow alike take turns.
+        largest = max(self._buffers, key=lambda key: self._buffers[key].rows)
+        if self._buffers[largest].rows >= ROW_GROUP_ROWS:
+            self._flush(largest)
+        while self._bytes > self._buffer_bytes:
+            self._flush(max(self._buffers, key=lambda key: self._buffers[key].bytes))
+
+    def finish(self) -> tuple[DataFile, ...]:
+        """Write what is left and finish every file."""
+        left = {key: self._buffers[key].tables for key in sorted(self._buffers, key=lambda key: key.day)}
+        self._buffers.clear()
+        return self._files.finish(left)
+
+    def clear(self) -> None:
+        """Forget the rows that wait."""
+        self._buffers.clear()
+
     def _coded(self, table: pa.Table) -> pa.Table:
-        """Hold texts that come again and again as codes: these are moved and written in a quarter of the time."""
-        if table.schema not in self._codes:
-            self._codes[table.schema] = repeating_texts(table)
-        for name in self._codes[table.schema]:
-            coded = table.column(name).dictionary_encode()
-            table = table.set_column(table.column_names.index(name), name, coded)
+        """Hold in each batch the same columns as codes: those that come again and again in the first one."""
+        plain = plain_schema(table.schema)
+        if plain not in self._codes:
+            self._codes[plain] = repeating(table)
+        for index, (name, column) in enumerate(zip(plain.names, table.columns, strict=True)):
+            is_coded, wanted = pa.types.is_dictionary(column.type), name in self._codes[plain]
+            if wanted != is_coded:
+                held = column.dictionary_encode() if wanted else flat(column)
+                table = table.set_column(index, name, held)
         return table
 
-    def _keep(self, key: _Key, table: pa.Table) -> None:
+    def _keep(self, key: Key, table: pa.Table) -> None:
         buffer = self._buffers.setdefault(key, _Buffer())
         buffer.tables.append(table)
         buffer.rows += table.num_rows
         buffer.bytes += table.nbytes
         self._bytes += table.nbytes
 
-    def _flush(self, key: _Key, *, last: bool = False) -> None:
+    def _flush(self, key: Key) -> None:
         buffer = self._buffers.pop(key)
         self._bytes -= buffer.bytes
-        self._wait(ROW_GROUPS_AHEAD - 1)
-        self._ahead.append(self._thread.submit(self._files.write, key, buffer.tables, last))
-
-    def _wait(self, ahead: int) -> None:
-        while len(self._ahead) > ahead:
-            self._ahead.popleft().result()
+        self._files.write(key, buffer.tables)
 
 
 def staged(root: Path, units: Collection[str]) -> list[Path]:
@@ -199,73 +210,6 @@ def staged(root: Path, units: Collection[str]) -> list[Path]:
         for path in root.glob(f"{DATE}=*/part-{unit}-*.parquet")
         if _NUMBERS.fullmatch(path.name.removeprefix(f"part-{unit}-"))
     ]
-
-
-class _Files:
-    """The unit's files. Belongs to the writing thread until that has ended."""
-
-    def __init__(self, root: Path, unit: str, open_files: int) -> None:
-        self._root = root
-        self._unit = unit
-        self._open_files = open_files
-        #: Least used first.
-        self._open: OrderedDict[_Key, Part] = OrderedDict()
-        self._done: list[DataFile] = []
-        self._encodings: dict[pa.Schema, Encoding] = {}
-        #: The paths of each day, also those of files that could not be created.
-        self._paths: dict[str, list[str]] = {}
-
-    def write(self, key: _Key, tables: list[pa.Table], last: bool) -> None:
-        """Write one row group, or a few; after the last one of a key its file is finished."""
-        # Codes of one dictionary are written as they are; of several, Arrow would write texts again.
-        table = pa.concat_tables(tables).unify_dictionaries()
-        self._part(key, table).write(table)
-        if last:
-            self._close(key)
-
-    def finish(self) -> tuple[DataFile, ...]:
-        """Finish every file and push their folders to the disk."""
-        for key in tuple(self._open):
-            self._close(key)
-        for folder in self._folders():
-            with writing(folder):
-                sync(folder)
-        return tuple(sorted(self._done, key=lambda file: file.path))
-
-    def remove(self) -> None:
-        """Delete every file, finished or not."""
-        while self._open:
-            self._open.popitem()[1].remove()
-        for path in (path for paths in self._paths.values() for path in paths):
-            with writing(self._root / path):
-                (self._root / path).unlink(missing_ok=True)
-        self._paths.clear()
-
-    def _part(self, key: _Key, table: pa.Table) -> Part:
-        if key in self._open:
-            self._open.move_to_end(key)
-            return self._open[key]
-        if len(self._open) >= self._open_files:
-            self._close(next(iter(self._open)))
-        if key.schema not in self._encodings:
-            self._encodings[key.schema] = encoding_of(table)
-        part = Part(self._root, self._new_path(key.day), key.schema, self._encodings[key.schema])
-        self._open[key] = part
-        return part
-
-    def _new_path(self, day: str) -> str:
-        paths = self._paths.setdefault(day, [])
-        paths.append(path_of(day, f"part-{self._unit}-{len(paths):02d}"))
-        return paths[-1]
-
-    def _close(self, key: _Key) -> None:
-        self._done.append(self._open[key].close())
-        del self._open[key]
-
-    def _folders(self) -> list[Path]:
-        """Return the folders with new entries: of the days, and the table's own, which may be new itself."""
-        days = [(self._root / paths[0]).parent for paths in self._paths.values()]
-        return [*days, self._root, self._root.parent] if days else []
 
 
 def _numbers(days: pa.Array[Any], count: int, rows: Numbers) -> Numbers:
@@ -306,12 +250,16 @@ def _by_day(table: pa.Table, numbers: Numbers, rows: Numbers) -> Iterator[tuple[
 
 
 def _taken(table: pa.Table, rows: pa.Array[Any]) -> pa.Table:
-    """Return these rows, in this order. Of a column without any value it is only their number that counts."""
-    columns = [
-        column.slice(0, len(rows)) if column.null_count == len(column) else column.take(rows)
-        for column in table.columns
-    ]
+    """Return these rows, in this order. Of a column whose values are all the same only their number counts."""
+    columns = [column.slice(0, len(rows)) if _is_alike(column) else column.take(rows) for column in table.columns]
     return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _is_alike(column: pa.ChunkedArray[Any]) -> bool:
+    if column.null_count:
+        return bool(column.null_count == len(column))
+    is_coded = pa.types.is_dictionary(column.type) and column.num_chunks == 1
+    return is_coded and len(column.chunk(0).dictionary) == 1
 
 
 def _iso(number: int) -> str:

@@ -6,18 +6,18 @@ Rules that must see the whole file are judged by `WholeDrop`, from the same batc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from validators.casting import Cast, cast
+from validators.casting import Cast, Kind, cast
 from validators.evaluating import Cells, evaluate
 from validators.matching import Match
 from validators.model import Hit, Mask
 from validators.rules import NOT_NULLABLE, TYPE, Column, Rule, Scope
-from validators.texts import Array
+from validators.texts import Array, coded
 from validators.wholedrop import DropHit, WholeDrop
 
 __all__ = ["Checked", "DropHit", "WholeDrop", "check_rows"]
@@ -27,7 +27,8 @@ __all__ = ["Checked", "DropHit", "WholeDrop", "check_rows"]
 class Checked:
     """A batch of rows after casting and checking."""
 
-    #: The cells in the contract's types, null where there is no value or none that could be read.
+    #: The cells in the contract's types, null where there is no value or none that could be read. Text that comes again
+    #: and again is held as codes.
     typed: pa.Table
     #: The rules that some rows break.
     hits: tuple[Hit, ...]
@@ -56,7 +57,8 @@ def check_rows(match: Match, table: pa.Table) -> Checked:
         if column.name not in match.absent:
             may_lack = match.named_by_record and not column.required
             hits.extend(_cell_hits(column, values, unknown, may_lack=may_lack))
-    result = pa.Table.from_arrays(typed, schema=match.schema)
+    fields = [field.with_type(column.type) for field, column in zip(match.schema, typed, strict=True)]
+    result = pa.Table.from_arrays(typed, schema=pa.schema(fields))
     if table.num_rows:
         columns = {column.name: column for column in match.columns if column.name not in match.absent}
         cells = Cells(columns, result, unknown, match.absent)
@@ -68,7 +70,8 @@ def _cast(column: Column, table: pa.Table) -> Cast:
     if column.name not in table.column_names:
         arrow: Any = column.type.arrow
         return Cast(values=pa.nulls(table.num_rows, arrow), bad=None)
-    return cast(table[column.name], column.type)
+    found = cast(table[column.name], column.type)
+    return replace(found, values=coded(found.values)) if column.type.kind is Kind.STRING else found
 
 
 def _cell_hits(column: Column, cells: Cast, unknown: dict[str, Mask], *, may_lack: bool) -> Iterator[Hit]:

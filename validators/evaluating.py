@@ -71,8 +71,11 @@ class Cells:
         return self._series[name]
 
     def text(self, name: str) -> Array | None:
-        """Return a column of text as it is typed; None where the column is no text."""
-        return flat(self._typed[name]) if self.columns[name].type.kind is Kind.STRING else None
+        """Return a column of text as it is typed, maybe as codes; None where the column is no text."""
+        if self.columns[name].type.kind is not Kind.STRING:
+            return None
+        column = self._typed[name]
+        return column.chunk(0) if column.num_chunks == 1 else flat(column)
 
     def frame(self, names: Collection[str]) -> pd.DataFrame:
         """Return the rows whose cells in these columns are all known, indexed by position."""

@@ -16,7 +16,7 @@ from validators.files import Part, judge
 from validators.judging import Judged, Policy
 from validators.model import Chunk, Dialect, Limits, Numbers, Verdict
 from validators.rules import Column
-from validators.texts import Array, flat, to_text
+from validators.texts import Array, flat, to_text, uncoded
 
 #: What Arrow raises for a column whose cells are not of one kind, or of one that it does not know.
 _NOT_OF_ONE_KIND = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError)
@@ -44,7 +44,7 @@ class _Frames:
         positions = part.chunk.rows - 1
         self.rejected.append(positions[judged.rejected])
         if not judged.rejected.all():
-            self.good.append(judged.typed.filter(pa.array(~judged.rejected)))
+            self.good.append(uncoded(judged.typed).filter(pa.array(~judged.rejected)))
             self.accepted.append(positions[~judged.rejected])
 
     def restart(self) -> None:

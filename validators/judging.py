@@ -177,17 +177,15 @@ class Judgement:
         self.read = 0
         self.rejected = 0
 
-    def malformed(self, records: Iterable[Malformed]) -> None:
+    def malformed(self, records: Sequence[Malformed]) -> None:
         """Count records that have no cells."""
-        for record in records:
-            self.read += 1
-            self.rejected += 1
-            tally = self._tally(record.rule, None, record.expected, MALFORMED_HINTS.get(record.rule, ""))
-            tally.count += 1
-            if tally.room > 0:
-                message = sentence(record.row, record.line or None, None, record.found, record.expected)
-                value = record.raw[:SAMPLE_CHARACTERS]
-                tally.sample.append(Sample(row=record.row, line=record.line or None, value=value, message=message))
+        self.read += len(records)
+        self.rejected += len(records)
+        for rule in dict.fromkeys(record.rule for record in records):
+            of_rule = [record for record in records if record.rule == rule]
+            tally = self._tally(rule, None, of_rule[0].expected, MALFORMED_HINTS.get(rule, ""))
+            tally.count += len(of_rule)
+            tally.sample.extend(_sample(record) for record in of_rule[: max(0, tally.room)])
 
     def rows(self, judged: Judged, chunk: Chunk, source: pa.Table) -> None:
         """Count a batch of this file's rows; `source` has the cells as they came, under the contract's names."""
@@ -281,6 +279,11 @@ def _problem(key: tuple[str, str | None], tally: _Tally) -> Problem:
         sample=tuple(tally.sample),
         hint=tally.hint,
     )
+
+
+def _sample(record: Malformed) -> Sample:
+    message = sentence(record.row, record.line or None, None, record.found, record.expected)
+    return Sample(row=record.row, line=record.line or None, value=record.raw[:SAMPLE_CHARACTERS], message=message)
 
 
 def _samples(hit: Hit, positions: Numbers, chunk: Chunk, source: pa.Table) -> Iterator[Sample]:

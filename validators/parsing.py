@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from validators.kinds import MAX_DECIMAL_DIGITS, Kind, Type
 from validators.model import Mask
-from validators.texts import Array
+from validators.texts import Array, repeats
 
 #: Around numbers, booleans, dates and times these are no part of the value.
 BLANKS: Final = b" \t"
@@ -48,8 +48,6 @@ _BOOLEAN: Final = "(?i)^(?:true|false|1|0)$"
 
 #: Cells that are tried before a whole column is: dirty columns nearly always show there, at no cost worth naming.
 _PROBE: Final = 1024
-#: A column is read by its distinct cells where each comes at least so often among those that are tried.
-_REPEATS: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +83,7 @@ def parse(text: Array, to: Type) -> Array:
     values = None if form.lax(text) else _attempt_all(text, form.arrow)
     if values is not None:
         return values
-    if _repeats(text):  # dates nearly always: a few patterns over a few cells, instead of over all
+    if repeats(text):  # dates nearly always: a few patterns over a few cells, instead of over all
         coded = text.dictionary_encode()
         return parse(coded.dictionary, to).take(coded.indices)
     if _holds(text, BLANKS):
@@ -183,13 +181,6 @@ _FORMS: Final[Mapping[Kind, Callable[[Type], _Form]]] = {
     Kind.DATE: _date_form,
     Kind.TIMESTAMP: _timestamp_form,
 }
-
-
-def _repeats(text: Array) -> bool:
-    """Tell whether a column has few distinct cells, as far as its first ones show."""
-    if len(text) <= _PROBE:
-        return False
-    return bool(pc.count_distinct(text.slice(0, _PROBE)).as_py() * _REPEATS <= _PROBE)
 
 
 def _attempt_all(text: Array, to: pa.DataType) -> Array | None:

@@ -6,6 +6,7 @@ Pure. The judging makes its samples' messages here, so that reports, logs and re
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 from validators.model import Malformed
 
@@ -44,12 +45,19 @@ def place(row: int | None, line: int | None, column: str | None) -> str:
     in_row = f"row {row}" if row is not None else ""
     if line:
         in_row = f"{in_row} (line {line})" if in_row else f"line {line}"
-    return ", ".join(part for part in (in_row, f"column {printable(column)}" if column is not None else "") if part)
+    if column is None:
+        return in_row
+    return f"{in_row}, column {printable(column)}" if in_row else f"column {printable(column)}"
 
 
-def malformed_sentence(record: Malformed) -> str:
-    """Say what is wrong with a record that has no cells."""
-    return sentence(record.row, record.line, None, record.found, record.expected)
+def malformed_sentences(records: Iterable[Malformed]) -> Iterator[str]:
+    """Say of each record that has no cells what is wrong with it."""
+    said: dict[tuple[str, str], str] = {}
+    for record in records:
+        what = (record.found, record.expected)
+        if what not in said:  # mostly the same of very many
+            said[what] = sentence(None, None, None, *what)
+        yield f"{place(record.row, record.line, None)}: {said[what]}"
 
 
 def printable(text: str) -> str:

@@ -6,7 +6,7 @@ Uniqueness takes no more memory for a larger file. Other rules see one frame of 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ from validators.evaluating import Cells, Found, evaluate
 from validators.matching import ABSENT, columns_on, rules_on
 from validators.model import Mask, Numbers
 from validators.rules import CHECK_ERROR, TYPE, UNTOLD, Rule, Scope, listed
+from validators.texts import uncoded
 from validators.uniqueness import Uniqueness
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class WholeDrop:
         Raises:
             FileProblem: the file is too large for a rule that has to see all of it.
         """
+        checked = replace(checked, typed=uncoded(checked.typed))
         absent = {field.name for field in checked.typed.schema if field.metadata == ABSENT}
         self._absent |= absent
         present = [name for name in checked.typed.column_names if name not in absent]

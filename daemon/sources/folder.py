@@ -15,17 +15,14 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-import structlog
-
 from daemon.durable import sync
 from daemon.errors import ChangedError, SourceError
 from daemon.model import After, Found
 from daemon.sources.archived import Archived, archived, expire
 from daemon.sources.moving import archive, remove, version_of
 from daemon.sources.names import left_out, left_out_folder
+from daemon.sources.noting import note
 from daemon.sources.watching import Watching
-
-log = structlog.get_logger()
 
 #: Names that stand in a URI as they are, so that percent-encoding them can be saved (RFC 3986, unreserved).
 _plain = re.compile(r"[A-Za-z0-9._~-]+").fullmatch
@@ -78,7 +75,7 @@ class FolderSource:
         notes: set[Note] = set()
         yield from _walk(self._root, notes)
         for event, name, why in notes - self._told:
-            log.warning(event, name=name, why=why)
+            note(event, name=name, why=why)
         self._told = frozenset(notes)
 
     def seconds_to_complete(self, found: Found, seen_seconds: float, now: float) -> float:

@@ -10,7 +10,6 @@ import os
 import warnings
 from collections.abc import Callable
 
-import structlog
 from watchdog.events import (
     DirCreatedEvent,
     DirMovedEvent,
@@ -24,8 +23,7 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 from daemon.sources.names import left_out_path
-
-log = structlog.get_logger()
+from daemon.sources.noting import note
 
 #: What can bring a drop. Not each write: a file that is still written is not complete, and 10,000 files would cost
 #: 30,000 more events. Not reads and deletes: our own would wake us.
@@ -84,7 +82,7 @@ class Watching:
             observer.schedule(_Arrivals(root, self._wake), root, recursive=True, event_filter=list(EVENTS))
             observer.start()
         except OSError as error:
-            log.warning("hints_unavailable", folder=self._root, why=str(error), meaning="drops are found by polling")
+            note("hints_unavailable", folder=self._root, why=str(error), meaning="drops are found by polling")
             if observer is not None:
                 observer.stop()
             return

@@ -32,7 +32,7 @@ ORDER = (
     "daemon.decisions",
     "daemon.lines daemon.lineup daemon.quoting daemon.reports daemon.settings daemon.sources daemon.tally daemon.units",
     "daemon.telling",
-    "daemon.datafile daemon.ledger daemon.origins",
+    "daemon.datafile daemon.dayfiles daemon.ledger daemon.origins",
     "daemon.complaints daemon.feeds daemon.logs daemon.pages daemon.rejects daemon.staging daemon.terminal",
     "daemon.config daemon.entries daemon.intake daemon.stores",
     "daemon.quarantine",

@@ -93,7 +93,7 @@ def test_waiting_rows_are_written_early_when_they_need_too_much_memory(tmp_path:
     with Stage(tmp_path, "u", buffer_bytes=10_000) as stage:
         for start in range(1, 2001, 100):
             stage.add(rows(100, start, text=[f"{n:050}" for n in range(100)]), days_of([0] * 70 + [1] * 30))
-            assert stage._bytes <= 10_000
+            assert stage._days._bytes <= 10_000
         files = stage.finish()
 
     assert [file.rows for file in files] == [1400, 600]
@@ -248,6 +248,54 @@ def test_dictionaries_may_differ_from_batch_to_batch(tmp_path: Path) -> None:
     assert column.to_pylist() == ["x", "y", "x", None]
     assert stage.schema is not None
     assert stage.schema.field("kind").type == pa.string()
+
+
+def test_a_column_is_held_one_way_though_batches_bring_it_as_codes_or_not(tmp_path: Path) -> None:
+    texts = pa.array([f"t{number % 7}" for number in range(2000)])
+    with Stage(tmp_path, "u") as stage:
+        stage.add(rows(2000, kind=texts.dictionary_encode()), days_of([0] * 2000))
+        stage.add(rows(2000, 2001, kind=texts), days_of([0] * 2000))
+        stage.add(rows(2000, 4001, kind=texts.dictionary_encode()), days_of([0] * 2000))
+        (file,) = stage.finish()
+
+    table = read(tmp_path, file)
+    assert table["_row"].to_pylist() == list(range(1, 6001))
+    assert table["kind"].to_pylist() == texts.to_pylist() * 3
+
+
+def test_a_column_of_one_value_stays_with_its_rows(tmp_path: Path) -> None:
+    moment = pa.array([dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)], pa.timestamp("us", "UTC"))
+    at = pa.DictionaryArray.from_arrays(pa.array(np.zeros(6, np.int32)), moment)
+    keep = np.array([True, False, True, True, True, False])
+    with Stage(tmp_path, "u") as stage:
+        stage.add(rows(6, at=at), days_of([1, 0, 0, 1, 0, 1]), keep)
+        files = stage.finish()
+
+    assert [read(tmp_path, file)["_row"].to_pylist() for file in files] == [[3, 5], [1, 4]]
+    for file in files:
+        assert read(tmp_path, file)["at"].to_pylist() == moment.to_pylist() * 2
+        assert json.loads(file.stats)["minValues"]["at"] == "2026-03-01T12:00:00.000000Z"
+
+
+def test_absent_columns_are_the_tables_and_stand_in_no_file(tmp_path: Path) -> None:
+    with Stage(tmp_path, "u") as stage:
+        stage.add(rows(2, a=pa.nulls(2, pa.int64()), b=["x", "y"]), days_of([0, 0]), absent={"a", "other"})
+        (file,) = stage.finish()
+
+    assert read(tmp_path, file).column_names == ["b", "_drop", "_row"]
+    assert "a" not in json.loads(file.stats)["nullCount"]
+    assert stage.schema is not None
+    assert stage.schema.field("a").type == pa.int64()
+
+
+def test_many_days_left_at_the_end_are_all_written(tmp_path: Path) -> None:
+    with Stage(tmp_path, "u", open_files=3) as stage:
+        for start in range(1, 100, 10):
+            stage.add(rows(10, start), days_of(list(range(10))))
+        files = stage.finish()
+
+    assert len(files) == 10
+    assert sorted(row for file in files for row in read(tmp_path, file)["_row"].to_pylist()) == list(range(1, 101))
 
 
 def test_columns_are_encoded_by_how_often_their_values_come(tmp_path: Path) -> None:

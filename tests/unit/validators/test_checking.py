@@ -247,3 +247,39 @@ def test_no_rows_break_no_rule() -> None:
     )
     result = checked(made, {"a": []})
     assert (result.hits, result.typed.schema.types, result.typed.num_rows) == ((), [pa.int64()], 0)
+
+
+def test_text_that_comes_again_and_again_is_held_as_codes_and_judged_the_same() -> None:
+    some = ["ok", "fine", "wrong", "much too long", None, "", "no"]
+    cells = [some[(number + number // 7) % 7] for number in range(3000)]
+    made = contract(
+        {
+            "s": pandera.Column(
+                str,
+                [
+                    pandera.Check.isin(["ok", "fine", "much too long", "no", ""]),
+                    pandera.Check.str_length(min_value=1, max_value=5),
+                    pandera.Check.str_matches("^[a-z ]*$"),
+                    pandera.Check(lambda series: series != "no", name="own"),
+                ],
+            ),
+            "once": pandera.Column(str),
+        },
+        pandera.Check(lambda rows: rows["s"] != "ok", name="of rows", ignore_na=False),
+    )
+    columns: Texts = {"s": cells, "once": [str(number) for number in range(3000)]}
+
+    typed = checked(made, columns).typed
+    assert [pa.types.is_dictionary(column.type) for column in typed.schema] == [True, False]
+    assert typed["s"].to_pylist() == cells
+
+    def where(*wrong: str | None) -> list[int]:
+        return [number for number, cell in enumerate(cells) if cell in wrong]
+
+    assert found(made, columns) == {
+        ("not_nullable", "s"): where(None),
+        ("isin", "s"): where("wrong"),
+        ("str_length", "s"): where("", "much too long"),
+        ("own", "s"): where("no"),
+        ("of rows", None): where("ok"),
+    }

@@ -129,8 +129,10 @@ def test_a_long_value_is_cut() -> None:
 def test_records_without_cells_are_read_and_rejected() -> None:
     made = Judgement(CONTRACT, Policy(max_rejected_ratio=1.0))
     made.malformed(
-        Malformed(row=row, line=row, rule="quote", found="a quote", expected="none", raw="r" * 10_000)
-        for row in range(1, SAMPLES_PER_RULE + 3)
+        [
+            Malformed(row=row, line=row, rule="quote", found="a quote", expected="none", raw="r" * 10_000)
+            for row in range(1, SAMPLES_PER_RULE + 3)
+        ]
     )
     verdict = made.verdict()
     (problem,) = verdict.problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from validators.model import Malformed
-from validators.sentences import SHOWN_CHARACTERS, malformed_sentence, place, printable, sentence, shortened
+from validators.sentences import SHOWN_CHARACTERS, malformed_sentences, place, printable, sentence, shortened
 
 
 def test_a_sentence_has_row_column_what_was_found_what_was_expected_and_the_hint_in_this_order() -> None:
@@ -36,7 +36,7 @@ def test_a_part_that_is_not_known_is_left_out(
 
 def test_a_malformed_record_is_said_like_any_other_problem() -> None:
     record = Malformed(row=7, line=9, rule="field_count", found="5 fields", expected="4 fields", raw="a,b,c,d,e")
-    assert malformed_sentence(record) == "row 7 (line 9): found 5 fields, expected 4 fields"
+    assert list(malformed_sentences([record])) == ["row 7 (line 9): found 5 fields, expected 4 fields"]
 
 
 def test_a_long_value_is_cut_and_marked() -> None:

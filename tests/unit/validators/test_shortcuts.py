@@ -35,6 +35,14 @@ def test_the_answer_is_panderas(check: Check, cells: list[str | None]) -> None:
     assert found.tolist() == _by_pandera(check, cells)
 
 
+@given(CHECKS, CELLS)
+def test_codes_are_answered_for_as_their_cells_are(check: Check, cells: list[str | None]) -> None:
+    coded = pa.array(["zu", *cells], pa.string()).dictionary_encode()
+    found = broken(check, coded.slice(1))
+    assert found is not None
+    assert found.tolist() == _by_pandera(check, cells)
+
+
 @given(CELLS)
 def test_a_slice_of_a_column_is_answered_for_by_itself(cells: list[str | None]) -> None:
     whole = pa.array(["much too long", *cells, "much too long"], pa.string())

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from validators.texts import Array, decode, flat, to_text
+from validators.texts import Array, coded, decode, flat, repeats, to_text, uncoded
 
 MORNING = dt.datetime(2026, 3, 1, 1, 2, 10)  # noqa: DTZ001 - times without a zone are a type of their own
 UUID = uuid.UUID(int=5)
@@ -125,3 +125,30 @@ def test_one_plain_chunk_is_not_copied() -> None:
 def test_bytes_are_decoded_where_they_are_utf8_and_null_elsewhere() -> None:
     assert decode(pa.array([b"a", "ü".encode(), None])).to_pylist() == ["a", "ü", None]
     assert decode(pa.array([b"a", b"\xff", None])).to_pylist() == ["a", None, None]
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["a", None] * 1000, True),
+        ([f"{number % 256}" for number in range(2000)], True),
+        ([f"{number % 257}" for number in range(2000)], False),
+        (["a"] * 1024, False),
+        ([], False),
+    ],
+    ids=["few", "just few enough", "too many", "too short to tell", "none"],
+)
+def test_a_column_repeats_where_its_first_cells_do(cells: list[str | None], said: bool) -> None:
+    assert repeats(pa.array(cells, pa.string())) is said
+    assert pa.types.is_dictionary(coded(pa.array(cells, pa.string())).type) is said
+
+
+def test_codes_become_values_again_and_nothing_else_changes() -> None:
+    schema = pa.schema([pa.field("a", pa.string(), metadata={"k": "v"}), pa.field("n", pa.int64())])
+    table = pa.table([["x", None] * 1000, range(2000)], schema=schema)
+    held = table.set_column(
+        0, schema.field(0).with_type(pa.dictionary(pa.int32(), pa.string())), coded(flat(table["a"]))
+    )
+
+    assert uncoded(held).equals(table, check_metadata=True)
+    assert uncoded(table) is table

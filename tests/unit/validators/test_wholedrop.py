@@ -154,3 +154,13 @@ def test_a_file_without_rows_is_judged_like_a_frame_without_rows() -> None:
     )
     assert [(hit.rule, hit.whole_file) for hit in judged(made)] == [("some rows", True)]
     assert [(hit.rule, hit.whole_file) for hit in judged(made, {"x": []})] == [("some rows", True)]
+
+
+def test_batches_that_hold_a_text_as_codes_stand_beside_ones_that_do_not() -> None:
+    made = contract({"x": pandera.Column(str, pandera.Check(lambda s: s != s.max(), name="below"), unique=True)})
+    again = [f"a{number % 200}" for number in range(2000)]
+    once = [f"b{number}" for number in range(2000)]
+    assert found(made, {"x": again}, {"x": once}, {"x": ["b7", "z"]}) == {
+        ("unique", "x"): [*range(10, 20_010, 10), 20_080, 40_010],
+        ("below", "x"): [40_020],
+    }
