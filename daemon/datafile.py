@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -146,7 +147,11 @@ class Part:
 
 
 def _has_nan(column: pa.ChunkedArray[Any]) -> bool:
-    return pa.types.is_floating(column.type) and bool(pc.any(pc.is_nan(column)).as_py())
+    if not pa.types.is_floating(column.type):
+        return False
+    total = pc.sum(column).as_py()
+    # A sum is NaN where a value is, or where there are infinities of both signs.
+    return total is not None and math.isnan(total) and bool(pc.any(pc.is_nan(column)).as_py())
 
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:

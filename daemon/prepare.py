@@ -6,13 +6,11 @@ drops, so that doing it again overwrites. Runs in a worker process; knows neithe
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import resource
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from daemon.contracts import contract_of, policy_of
+from daemon.digesting import digest, digesting
 from daemon.errors import ChangedError, FileProblem, SourceError, WorkError
 from daemon.killable import told
 from daemon.landing import Landing, Stages, absent_from, day_of, rows_together
@@ -53,12 +52,6 @@ def prepare(unit: Unit, feed: Feed, setup: Setup, say: Callable[[str], None] = l
     except BaseException:
         work.abort()
         raise
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass
@@ -180,8 +173,7 @@ class _Work:
 
     def _read_unknown(self, drop: Drop, path: Path, started: float) -> _Small | _Large:
         """Take the digest of a large drop while it is judged: nothing is known that it might be a duplicate of."""
-        with ThreadPoolExecutor(1, thread_name_prefix="digest") as thread:
-            sha256 = thread.submit(digest, path)
+        with digesting(path) as sha256:
             return replace(self._judge(drop, path, "", started), sha256=sha256.result())
 
     def _judge(self, drop: Drop, path: Path, sha256: str, started: float) -> _Small | _Large:

@@ -243,7 +243,9 @@ def _by_day(table: pa.Table, numbers: Numbers, rows: Numbers) -> Iterator[tuple[
         return
     offsets = numbers - low
     order = np.argsort(offsets.astype(np.uint16) if high - low < _RADIX_DAYS else offsets, kind="stable")
-    ordered, numbers = _taken(table, pa.array(rows[order])), numbers[order]
+    # Half as wide as NumPy's own positions: they are read once for each column.
+    positions = (order if len(rows) == table.num_rows else rows[order]).astype(np.uint32)
+    ordered, numbers = _taken(table, pa.array(positions)), numbers[order]
     starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
     for start, stop in pairwise(starts):
         yield int(numbers[start]), ordered.slice(start, stop - start)

@@ -27,7 +27,7 @@ ORDER = (
     "validators.events validators.rejudging",
     "validators.files",
     "validators.frames",
-    "daemon daemon.durable daemon.scratch daemon.statistics daemon.systemd",
+    "daemon daemon.digesting daemon.durable daemon.scratch daemon.statistics daemon.systemd",
     "daemon.warming daemon.errors daemon.model",
     "daemon.decisions",
     "daemon.lines daemon.lineup daemon.quoting daemon.reports daemon.settings daemon.sources daemon.tally daemon.units",
