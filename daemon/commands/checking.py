@@ -21,11 +21,11 @@ from daemon import app, logs, terminal
 from daemon.commands.showing import note, print_json
 from daemon.config import Configuration, load
 from daemon.contracts import contract_of, policy_of
+from daemon.digesting import digest
 from daemon.errors import ContractError, FileProblem, NotFoundError, WorkError
 from daemon.feeds import DEFAULT_CUSTOMER, Feeds, no_such_feed
 from daemon.landing import subject_of
 from daemon.model import Drop, Feed, Found
-from daemon.prepare import digest
 from daemon.reports import Report, judged_state, report
 from daemon.sources.folder import FolderSource
 from daemon.sources.moving import ARCHIVE, version_of

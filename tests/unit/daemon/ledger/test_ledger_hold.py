@@ -26,16 +26,16 @@ import os, sys, time
 from pathlib import Path
 from daemon.ledger.hold import held
 with held(Path(sys.argv[1]), 1772366400.0):
-    child = os.fork() if "fork" in sys.argv else 1
-    if child:
-        print(child, flush=True)
+    # A child speaks for itself, when it has come so far.
+    if "fork" not in sys.argv or not os.fork():
+        print(os.getpid(), flush=True)
     time.sleep(60)
 """
 
 
 @contextmanager
 def holder(path: Path, *how: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Give a process that holds the ledger, and the pid of the child it has forked."""
+    """Give a process that holds the ledger, and the pid of the child that it has forked, or its own."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path), *how], stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
