@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from validators.model import Broken, Chunk, Dialect, Hit, Malformed, Numbers
+from validators.model import Broken, Chunk, Dialect, Hit, Malformed, MalformedRecords, Numbers
 
 #: The file's name, beside rejected.csv.
 ORIGINS: Final = "origins.parquet"
@@ -162,20 +162,11 @@ def read_origins(path: Path, rejected: Path) -> Origins:
     )
 
 
-def _malformed(records: Sequence[Malformed]) -> pa.Table:
-    told = list(_told(records))
-    rows, lines = [record.row for record in records], [record.line for record in records]
-    return pa.table([rows, lines, pa.nulls(len(records), pa.string()), told], schema=_SCHEMA)
-
-
-def _told(records: Sequence[Malformed]) -> Iterator[str]:
-    known: dict[tuple[str, str, str], str] = {}
-    for record in records:
-        what = (record.rule, record.found, record.expected)
-        if what not in known:  # mostly the same of very many
-            known[what] = json.dumps(what)[:-1]
-        # As ASCII: a raw record may have halves of characters in it.
-        yield f"{known[what]}, {encode_basestring_ascii(record.raw)}]"
+def _malformed(records: MalformedRecords) -> pa.Table:
+    begun = [json.dumps([flaw.rule, flaw.found, flaw.expected])[:-1] for flaw in records.flaws]
+    pairs = zip(records.codes.tolist(), records.raw.to_pylist(), strict=True)
+    told = [f"{begun[code]}, {encode_basestring_ascii(raw)}]" for code, raw in pairs]
+    return pa.table([records.rows, records.lines, pa.nulls(len(records), pa.string()), told], schema=_SCHEMA)
 
 
 def _seal(rejected: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from daemon.errors import DiskError
 from daemon.origins import ORIGINS, OriginsWriter
 from daemon.quoting import quoting
-from validators.model import Chunk, Dialect, Malformed, Numbers
+from validators.model import Chunk, Dialect, MalformedRecords, Numbers
 from validators.sentences import malformed_sentences
 from validators.texts import to_text
 
@@ -152,24 +152,24 @@ class RejectedWriter:
         cells = [self._quoting.cells(to_text(column)) for column in columns]
         return pc.binary_join_element_wise(*cells, self._delimiter)
 
-    def _merged(self, good: _Rejects, rows: Numbers, malformed: Sequence[Malformed]) -> _Rejects:
+    def _merged(self, good: _Rejects, rows: Numbers, malformed: MalformedRecords) -> _Rejects:
         bad = self._malformed(malformed)
-        order = np.argsort(np.concatenate([rows, [record.row for record in malformed]]), kind="stable")
+        order = np.argsort(np.concatenate([rows, malformed.rows]), kind="stable")
         return _Rejects(
             pa.concat_arrays([good.records, bad.records]).take(order),
             np.concatenate([good.lines, bad.lines])[order],
             pa.concat_arrays([good.problems, bad.problems]).take(order),
         )
 
-    def _malformed(self, malformed: Sequence[Malformed]) -> _Rejects:
-        raw = pa.array([_utf8(record.raw) for record in malformed], pa.large_binary())
-        whole = self._whole(raw.cast(pa.string()), self._names or ())
-        fields = pa.array([record.rule == FIELD_COUNT for record in malformed])
+    def _malformed(self, malformed: MalformedRecords) -> _Rejects:
+        raw = malformed.raw.cast(pa.large_binary())
+        whole = self._whole(malformed.raw.cast(pa.string()), self._names or ())
+        fields = pa.array(malformed.with_rule(FIELD_COUNT))
         split = self._quoting.without_words(raw) if self._returned else raw
         return _Rejects(
             pc.if_else(fields, self._quoting.guarded(split, returned=self._returned), whole),
-            np.array([record.line for record in malformed], np.int64),
-            pa.array(list(malformed_sentences(malformed)), pa.string()),
+            malformed.lines,
+            malformed_sentences(malformed),
         )
 
     def _whole(self, raw: pa.Array, names: Sequence[str]) -> pa.Array:
@@ -240,12 +240,12 @@ class _Spool:
         malformed = chunk.malformed
         extra = _spooled(chunk.lines[positions], problems, pa.nulls(len(positions), pa.string()))
         broken = _spooled(
-            np.array([record.line for record in malformed], np.int64),
-            pa.array(list(malformed_sentences(malformed)), pa.string()),
-            pa.array([_utf8(record.raw) for record in malformed], pa.binary()).cast(pa.string()),
+            malformed.lines,
+            malformed_sentences(malformed),
+            malformed.raw.cast(pa.string()),
         )
         nothing = pa.table([pa.nulls(len(malformed), pa.string())] * cells.num_columns, names=cells.column_names)
-        order = np.argsort(np.concatenate([chunk.rows[positions], [record.row for record in malformed]]), kind="stable")
+        order = np.argsort(np.concatenate([chunk.rows[positions], malformed.rows]), kind="stable")
         self._append(_beside(cells, extra, nothing, broken).take(pa.array(order)))
 
     def read(self) -> Iterator[tuple[pa.Table, pa.Array, pa.Array, pa.Array]]:

@@ -19,7 +19,7 @@ from daemon.errors import DecisionError, WorkError
 from daemon.model import Drop, Feed, State
 from daemon.origins import ORIGINS, Origins, read_origins
 from validators.errors import FileProblem
-from validators.model import Broken, Chunk, Dialect, Limits, Malformed, Mask
+from validators.model import Broken, Chunk, Dialect, Limits, Malformed, MalformedRecords, Mask
 from validators.readers import Reader, open_file
 
 #: What two more columns and the words in them may add to a record and to a file, as a factor and in bytes.
@@ -90,7 +90,7 @@ class SetAside:
     def _placed(self, chunk: Chunk) -> Chunk:
         """Return the chunk with its records' own numbers and lines."""
         origins = self._origins
-        numbers = [*chunk.rows[-1:].tolist(), *(record.row for record in chunk.malformed)]
+        numbers = [*chunk.rows[-1:].tolist(), *chunk.malformed.rows.tolist()]
         if max(numbers, default=0) > len(origins) or not _sound(origins, chunk).all():
             raise self._unlike()
         positions = chunk.rows - 1
@@ -98,7 +98,7 @@ class SetAside:
             chunk,
             rows=origins.rows[positions],
             lines=origins.lines[positions],
-            malformed=tuple(self._malformed(record) for record in chunk.malformed),
+            malformed=MalformedRecords.of(self._malformed(record) for record in chunk.malformed),
         )
 
     def _malformed(self, record: Malformed) -> Malformed:

@@ -16,7 +16,19 @@ from validators.casting import to_text
 from validators.checking import DropHit, check_rows
 from validators.contract import Contract, Match
 from validators.errors import FileProblem
-from validators.model import SAMPLES_PER_RULE, Chunk, Hit, Malformed, Mask, Numbers, Problem, Rows, Sample, Verdict
+from validators.model import (
+    SAMPLES_PER_RULE,
+    Chunk,
+    Hit,
+    Malformed,
+    MalformedRecords,
+    Mask,
+    Numbers,
+    Problem,
+    Rows,
+    Sample,
+    Verdict,
+)
 from validators.sentences import sentence
 from validators.suggest import suggest
 
@@ -177,15 +189,15 @@ class Judgement:
         self.read = 0
         self.rejected = 0
 
-    def malformed(self, records: Sequence[Malformed]) -> None:
+    def malformed(self, records: MalformedRecords) -> None:
         """Count records that have no cells."""
         self.read += len(records)
         self.rejected += len(records)
-        for rule in dict.fromkeys(record.rule for record in records):
-            of_rule = [record for record in records if record.rule == rule]
-            tally = self._tally(rule, None, of_rule[0].expected, MALFORMED_HINTS.get(rule, ""))
-            tally.count += len(of_rule)
-            tally.sample.extend(_sample(record) for record in of_rule[: max(0, tally.room)])
+        for rule in dict.fromkeys(flaw.rule for flaw in records.flaws):
+            positions = np.flatnonzero(records.with_rule(rule))
+            tally = self._tally(rule, None, records[positions[0]].expected, MALFORMED_HINTS.get(rule, ""))
+            tally.count += len(positions)
+            tally.sample.extend(_sample(records[position]) for position in positions[: max(0, tally.room)])
 
     def rows(self, judged: Judged, chunk: Chunk, source: pa.Table) -> None:
         """Count a batch of this file's rows; `source` has the cells as they came, under the contract's names."""

@@ -5,8 +5,10 @@ Nothing here reads, casts or judges. Arrays are Arrow or NumPy; there is never a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +83,83 @@ class Malformed:
     raw: str
 
 
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What is wrong with a malformed record, as `Malformed` has it."""
+
+    rule: str
+    found: str
+    expected: str
+
+
+class MalformedRecords(Sequence[Malformed]):
+    """Malformed records in the order of the file, as columns: there may be very many, and most have the same flaw.
+
+    Attributes:
+        rows: as `Malformed.row` (int64).
+        lines: as `Malformed.line` (int64).
+        raw: as `Malformed.raw` (`pa.large_string()`); halves of characters are escapes.
+        flaws: each once.
+        codes: which of the flaws each record has (int64).
+    """
+
+    def __init__(self, rows: Numbers, lines: Numbers, raw: pa.Array, flaws: Sequence[Flaw], codes: Numbers) -> None:
+        """Keep the columns; all but `flaws` are of one length."""
+        self.rows, self.lines, self.raw = rows, lines, raw
+        self.flaws, self.codes = tuple(flaws), codes
+
+    @classmethod
+    def of(cls, records: Iterable[Malformed]) -> MalformedRecords:
+        """Return these records, which come one by one."""
+        records = tuple(records)
+        flaws: dict[Flaw, int] = {}
+        codes = [flaws.setdefault(Flaw(each.rule, each.found, each.expected), len(flaws)) for each in records]
+        rows, lines = [each.row for each in records], [each.line for each in records]
+        raw = [each.raw.encode("utf-8", "backslashreplace") for each in records]
+        return cls(
+            np.array(rows, np.int64),
+            np.array(lines, np.int64),
+            pa.array(raw, pa.large_binary()).cast(pa.large_string()),
+            tuple(flaws),
+            np.array(codes, np.int64),
+        )
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, position: int) -> Malformed: ...
+    @overload
+    def __getitem__(self, position: slice) -> MalformedRecords: ...
+    def __getitem__(self, position: int | slice) -> Malformed | MalformedRecords:
+        """Return one of them, or some."""
+        if isinstance(position, slice):
+            return MalformedRecords.of(self[each] for each in range(*position.indices(len(self))))
+        flaw = self.flaws[self.codes[position]]
+        return Malformed(
+            row=int(self.rows[position]),
+            line=int(self.lines[position]),
+            rule=flaw.rule,
+            found=flaw.found,
+            expected=flaw.expected,
+            raw=self.raw[position].as_py(),
+        )
+
+    def with_rule(self, rule: str) -> Mask:
+        """Tell which of them break a rule."""
+        return np.isin(self.codes, [code for code, flaw in enumerate(self.flaws) if flaw.rule == rule])
+
+
+@functools.cache
+def none_malformed() -> MalformedRecords:
+    """Return no malformed records, for where all have cells.
+
+    No constant: Arrow would set up its memory, a gigabyte of addresses, in the parent of workers, which have less.
+    """
+    return MalformedRecords.of(())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
     """Some consecutive records of one file.
@@ -96,7 +175,7 @@ class Chunk:
     #: Physical lines on which they start, 1-based; zeros where the format has none.
     lines: Numbers
     #: The records that have no cells, in order.
-    malformed: tuple[Malformed, ...] = ()
+    malformed: MalformedRecords = field(default_factory=none_malformed)
     #: Delimited text only: positions in the table -> those records as they came, without line ends (`pa.binary()`).
     raw: Callable[[Numbers], pa.Array] | None = None
 

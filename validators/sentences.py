@@ -6,9 +6,11 @@ Pure. The judging makes its samples' messages here, so that reports, logs and re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 
-from validators.model import Malformed
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from validators.model import MalformedRecords
 
 #: Characters of a value that a sentence shows; more is cut and marked with an ellipsis.
 SHOWN_CHARACTERS = 120
@@ -50,14 +52,13 @@ def place(row: int | None, line: int | None, column: str | None) -> str:
     return f"{in_row}, column {printable(column)}" if in_row else f"column {printable(column)}"
 
 
-def malformed_sentences(records: Iterable[Malformed]) -> Iterator[str]:
-    """Say of each record that has no cells what is wrong with it."""
-    said: dict[tuple[str, str], str] = {}
-    for record in records:
-        what = (record.found, record.expected)
-        if what not in said:  # mostly the same of very many
-            said[what] = sentence(None, None, None, *what)
-        yield f"{place(record.row, record.line, None)}: {said[what]}"
+def malformed_sentences(records: MalformedRecords) -> pa.Array:
+    """Say of each record that has no cells what is wrong with it, as `sentence` does (`pa.string()`)."""
+    said = pa.array([sentence(None, None, None, flaw.found, flaw.expected) for flaw in records.flaws], pa.string())
+    lines = pc.binary_join_element_wise(" (line ", pa.array(records.lines).cast(pa.string()), ")", "")
+    lines = pc.if_else(pa.array(records.lines == 0), "", lines)
+    rows = pa.array(records.rows).cast(pa.string())
+    return pc.binary_join_element_wise("row ", rows, lines, ": ", said.take(pa.array(records.codes)), "")
 
 
 def printable(text: str) -> str:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 #: An Arrow array of any type, in chunks or in one. The stubs of pyarrow know too little of it to say more.
 Array: TypeAlias = Any
 
-#: Below this a float without a fraction is an int64.
+#: Below this, and from its negative on, a float without a fraction is an int64.
 _WHOLE_FLOATS: Final = 2.0**63
 #: Cells that show whether those of a column come again and again, and how often each distinct one of them has to come.
 _PROBE: Final = 1024
@@ -109,7 +109,7 @@ def _write_floats(values: Array) -> Array:
     numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
     missing = np.isnan(numbers)
     # Arrow writes 1e+10 and -0, which nobody writes who means the whole number.
-    whole = (np.trunc(numbers) == numbers) & (np.abs(numbers) < _WHOLE_FLOATS)
+    whole = (np.trunc(numbers) == numbers) & (numbers >= -_WHOLE_FLOATS) & (numbers < _WHOLE_FLOATS)
     if whole.any():
         exact = pa.array(np.where(whole, numbers, 0).astype(np.int64)).cast(pa.string())
         text = pc.if_else(pa.array(whole), exact, text)

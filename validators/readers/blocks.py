@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from validators.errors import BlobdropError
-from validators.model import Chunk, Malformed, Mask, Numbers
+from validators.model import Chunk, MalformedRecords, Mask, Numbers, none_malformed
 from validators.readers.cells import Cells, Ragged
 from validators.readers.faults import Describer
 from validators.readers.lines import line_bounds
@@ -167,16 +167,17 @@ class _Exact:
             table=part.table.slice(skipped, len(kept)),
             rows=block.row + kept,
             lines=block.line + found.lines[kept],
-            malformed=tuple(self._malformed(block, start + np.flatnonzero(~self.sound[start:stop]))),
+            malformed=self._malformed(block, start + np.flatnonzero(~self.sound[start:stop])),
             raw=raw,
         )
 
-    def _malformed(self, block: Block, index: Numbers) -> Iterator[Malformed]:
-        found, describe = self.found, self.describer.malformed
-        columns = (index, found.starts[index], found.ends[index], found.faults[index], found.fields[index])
-        lines = found.lines[index].tolist()
-        for line, i, start, end, fault, fields in zip(lines, *(one.tolist() for one in columns), strict=True):
-            yield describe(block.data[start:end], fault, fields, row=block.row + i, line=block.line + line)
+    def _malformed(self, block: Block, index: Numbers) -> MalformedRecords:
+        if not len(index):
+            return none_malformed()
+        found = self.found
+        raw = _taken(block.data, found.starts, found.ends, index)
+        rows, lines = block.row + index, block.line + found.lines[index]
+        return self.describer.records(raw, found.faults[index], found.fields[index], rows=rows, lines=lines)
 
 
 def _taken(data: bytes, starts: Numbers, ends: Numbers, positions: Numbers) -> pa.Array[Any]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import python_calamine as calamine
 
 from validators.errors import FileProblem
-from validators.model import Chunk, Dialect, Limits, Malformed
+from validators.model import Chunk, Dialect, Limits, Malformed, MalformedRecords
 from validators.readers.workbook import Flaw, Sheet, broken, inspect, letters
 
 #: Whole numbers up to here are written in full; larger ones come with an exponent.
@@ -183,7 +183,7 @@ class _Batch:
             table=table,
             rows=np.array(self._rows, np.int64),
             lines=np.array(self._lines, np.int64),
-            malformed=tuple(self._malformed),
+            malformed=MalformedRecords.of(self._malformed),
         )
 
 

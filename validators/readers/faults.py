@@ -5,13 +5,23 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from validators.model import Malformed
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from validators.model import Flaw, Malformed, MalformedRecords, Numbers
 from validators.readers.opening import UNDECODABLE
 from validators.readers.records import Fault, Grammar
 
+#: The `Fault` of each record.
+Faults = npt.NDArray[np.uint8]
+
+#: Of these each record has words of its own.
+_TOLD_SINGLY: Final = (Fault.ENCODING, Fault.NUL_BYTE)
 _ESCAPED: Final = re.compile("[\udc00-\udcff]")
 
 
@@ -45,6 +55,29 @@ class Describer:
             found = f"a NUL byte at character {text.index(chr(0)) + 1} of the record"
         shown = text if text.isascii() else _ESCAPED.sub(_shown, text)
         return Malformed(row=row, line=line, rule=rule, found=found, expected=expected, raw=shown)
+
+    def records(
+        self, raw: pa.Array, faults: Faults, fields: Numbers, *, rows: Numbers, lines: Numbers
+    ) -> MalformedRecords:
+        """Describe records; the arguments are those of `malformed` for each of them, `raw` as `pa.binary()`."""
+        if not np.isin(faults, _TOLD_SINGLY).any():
+            with suppress(pa.ArrowInvalid):  # a record with another fault may have bytes that cannot be decoded, too
+                return self._alike(raw.cast(pa.string()), faults, fields, rows, lines)
+        columns = (column.tolist() for column in (faults, fields, rows, lines))
+        told = (
+            self.malformed(data, fault, count, row=row, line=line)
+            for data, fault, count, row, line in zip(raw.to_pylist(), *columns, strict=True)
+        )
+        return MalformedRecords.of(told)
+
+    def _alike(self, raw: pa.Array, faults: Faults, fields: Numbers, rows: Numbers, lines: Numbers) -> MalformedRecords:
+        counts = np.where(faults == Fault.FIELD_COUNT, fields, 0).astype(np.int64)
+        kinds, codes = np.unique(np.stack([faults.astype(np.int64), counts]), axis=1, return_inverse=True)
+        flaws = []
+        for fault, count in kinds.T.tolist():
+            rule, found, expected = self._words[fault]
+            flaws.append(Flaw(rule, _fields(count) if fault == Fault.FIELD_COUNT else found, expected))
+        return MalformedRecords(rows, lines, raw.cast(pa.large_string()), flaws, codes.reshape(-1))
 
     @functools.cached_property
     def _words(self) -> tuple[tuple[str, str, str], ...]:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from validators.errors import FileProblem
-from validators.model import Chunk, Malformed
+from validators.model import Chunk, Malformed, MalformedRecords
 from validators.readers.jsonnested import Nested, NotQuickError
 
 #: Levels of arrays and objects within a record. Real metadata has two or three; Python itself gives up near 1,000.
@@ -303,7 +303,7 @@ def _chunk(pieces: list[Piece], names: Iterable[str] | None) -> Chunk:
         table=table if table.num_columns else _with_rows([], [], rows),
         rows=np.fromiter(chain.from_iterable(piece.rows for piece in pieces), np.int64),
         lines=np.fromiter(chain.from_iterable(piece.lines for piece in pieces), np.int64),
-        malformed=tuple(chain.from_iterable(piece.malformed for piece in pieces)),
+        malformed=MalformedRecords.of(chain.from_iterable(piece.malformed for piece in pieces)),
     )
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from daemon.errors import WorkError
 from daemon.rejects import RejectedWriter
 from validators.formulas import unguard
-from validators.model import Chunk, Dialect, Limits, Malformed
+from validators.model import Chunk, Dialect, Limits, Malformed, MalformedRecords
 from validators.readers import open_file
 
 ALIVE = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
@@ -36,7 +36,7 @@ def delimited(*records: str, rows: Sequence[int] = (), malformed: Sequence[Malfo
         table=pa.table({}),
         rows=numbers,
         lines=numbers + 1,
-        malformed=tuple(malformed),
+        malformed=MalformedRecords.of(malformed),
         raw=lambda positions: raw.take(pa.array(positions)),
     )
 
@@ -278,7 +278,7 @@ def test_records_that_name_their_own_columns_get_all_names_of_all_batches(tmp_pa
         table=pa.table({"a": ["4"]}),
         rows=np.array([4]),
         lines=np.array([5]),
-        malformed=(malformed(3, '{"a": 1, "b"', "invalid_json"),),
+        malformed=MalformedRecords.of([malformed(3, '{"a": 1, "b"', "invalid_json")]),
     )
     assert cells(write(tmp_path, first, second, broken, names=None)) == [
         ["a", "b", "c", "_line", "_problems"],
@@ -295,7 +295,7 @@ def test_records_without_any_name_are_kept_whole(tmp_path: Path) -> None:
         table=pa.table({}),
         rows=np.array([], np.int64),
         lines=np.array([], np.int64),
-        malformed=(malformed(1, "{", "invalid_json"),),
+        malformed=MalformedRecords.of([malformed(1, "{", "invalid_json")]),
     )
     said = "row 1 (line 2): found 3 fields, expected 2 fields"
     assert cells(write(tmp_path, chunk, names=None)) == [["_line", "_problems"], ["{", "2", said]]

@@ -232,7 +232,7 @@ def test_a_table_is_cleaned_by_a_worker_while_the_loop_goes_on(site: Site) -> No
             expiry.turn()
             time.sleep(0.02)
 
-    assert [each["event"] for each in told] == ["retention.applied"]
+    assert [each["event"] for each in told] == ["retention.applied"], told
     assert not forgotten.exists()
 
 

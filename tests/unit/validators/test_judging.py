@@ -15,7 +15,7 @@ from validators.checking import DropHit
 from validators.contract import Contract, load_contract
 from validators.errors import FileProblem
 from validators.judging import SAMPLE_CHARACTERS, Forced, Judgement, Policy, forced_hits, judge_rows, told, unchecked
-from validators.model import SAMPLES_PER_RULE, Chunk, Hit, Malformed, Mask
+from validators.model import SAMPLES_PER_RULE, Chunk, Hit, Malformed, MalformedRecords, Mask
 
 CONTRACT = load_contract(
     pandera.DataFrameSchema(
@@ -30,7 +30,7 @@ TIMED = load_contract(
 
 def chunk(table: pa.Table, start: int = 1, malformed: tuple[Malformed, ...] = ()) -> Chunk:
     rows = np.arange(start, start + table.num_rows)
-    return Chunk(table=table, rows=rows, lines=rows + 1, malformed=malformed)
+    return Chunk(table=table, rows=rows, lines=rows + 1, malformed=MalformedRecords.of(malformed))
 
 
 def texts(**columns: Sequence[str | None]) -> pa.Table:
@@ -129,10 +129,10 @@ def test_a_long_value_is_cut() -> None:
 def test_records_without_cells_are_read_and_rejected() -> None:
     made = Judgement(CONTRACT, Policy(max_rejected_ratio=1.0))
     made.malformed(
-        [
+        MalformedRecords.of(
             Malformed(row=row, line=row, rule="quote", found="a quote", expected="none", raw="r" * 10_000)
             for row in range(1, SAMPLES_PER_RULE + 3)
-        ]
+        )
     )
     verdict = made.verdict()
     (problem,) = verdict.problems

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from validators.model import Malformed
+from validators.model import Malformed, MalformedRecords
 from validators.sentences import SHOWN_CHARACTERS, malformed_sentences, place, printable, sentence, shortened
 
 
@@ -36,7 +36,9 @@ def test_a_part_that_is_not_known_is_left_out(
 
 def test_a_malformed_record_is_said_like_any_other_problem() -> None:
     record = Malformed(row=7, line=9, rule="field_count", found="5 fields", expected="4 fields", raw="a,b,c,d,e")
-    assert list(malformed_sentences([record])) == ["row 7 (line 9): found 5 fields, expected 4 fields"]
+    assert malformed_sentences(MalformedRecords.of([record])).to_pylist() == [
+        "row 7 (line 9): found 5 fields, expected 4 fields"
+    ]
 
 
 def test_a_long_value_is_cut_and_marked() -> None:

@@ -36,7 +36,7 @@ def _told(part: Part, batch_rows: int) -> list[object]:
 def _chunk(chunk: Chunk) -> object:
     assert chunk.raw is not None
     raw = chunk.raw(range(len(chunk.rows)))  # type: ignore[arg-type]  # positions of any kind
-    return (chunk.table.to_pydict(), chunk.rows.tolist(), chunk.lines.tolist(), chunk.malformed, raw.to_pylist())
+    return (chunk.table.to_pydict(), chunk.rows.tolist(), chunk.lines.tolist(), list(chunk.malformed), raw.to_pylist())
 
 
 @given(

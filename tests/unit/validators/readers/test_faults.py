@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from validators.model import Dialect, Limits
@@ -60,3 +62,36 @@ def test_without_quoting_a_quote_is_a_letter() -> None:
     assert unquoted('"a"', "") == '"a"'
     assert unquoted('"say ""hi"""', '"') == 'say "hi"'
     assert unquoted("plain", '"') == "plain"
+
+
+def test_many_records_are_described_as_each_by_itself() -> None:
+    raw = [b"a", b"b,c", b'x"y,z,z', "é".encode(), b'"open', b"a,b,c,d,e"]
+    faults = [
+        Fault.FIELD_COUNT,
+        Fault.FIELD_COUNT,
+        Fault.STRAY_QUOTE,
+        Fault.FIELD_COUNT,
+        Fault.OPEN_QUOTE,
+        Fault.FIELD_COUNT,
+    ]
+    fields = [1, 2, 0, 1, 0, 5]
+    for extra, fault in (
+        (b"\xff,b", Fault.ENCODING),
+        (b"a\x00,b", Fault.NUL_BYTE),
+        (b'\xffx"y', Fault.STRAY_QUOTE),
+        (b"z", Fault.FIELD_COUNT),
+    ):
+        every, all_faults, all_fields = [*raw, extra], [*faults, fault], [*fields, 1]
+        numbers = np.arange(10, 10 + len(every))
+        together = describer().records(
+            pa.array(every, pa.binary()),
+            np.array(all_faults, np.uint8),
+            np.array(all_fields),
+            rows=numbers,
+            lines=numbers + 1,
+        )
+        singly = [
+            describer().malformed(each, flaw, count, row=row, line=row + 1)
+            for each, flaw, count, row in zip(every, all_faults, all_fields, numbers.tolist(), strict=True)
+        ]
+        assert list(together) == singly
