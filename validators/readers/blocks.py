@@ -175,7 +175,7 @@ class _Exact:
         if not len(index):
             return none_malformed()
         found = self.found
-        raw = _taken(block.data, found.starts, found.ends, index)
+        raw = _taken(block.data, found.starts[index], found.ends[index], np.arange(len(index)))
         rows, lines = block.row + index, block.line + found.lines[index]
         return self.describer.records(raw, found.faults[index], found.fields[index], rows=rows, lines=lines)
 

@@ -71,13 +71,13 @@ class Describer:
         return MalformedRecords.of(told)
 
     def _alike(self, raw: pa.Array, faults: Faults, fields: Numbers, rows: Numbers, lines: Numbers) -> MalformedRecords:
-        counts = np.where(faults == Fault.FIELD_COUNT, fields, 0).astype(np.int64)
-        kinds, codes = np.unique(np.stack([faults.astype(np.int64), counts]), axis=1, return_inverse=True)
+        counts = np.where(faults == Fault.FIELD_COUNT, fields, 0)
+        kinds, codes = np.unique(counts * len(Fault) + faults, return_inverse=True)
         flaws = []
-        for fault, count in kinds.T.tolist():
+        for count, fault in (divmod(kind, len(Fault)) for kind in kinds.tolist()):
             rule, found, expected = self._words[fault]
             flaws.append(Flaw(rule, _fields(count) if fault == Fault.FIELD_COUNT else found, expected))
-        return MalformedRecords(rows, lines, raw.cast(pa.large_string()), flaws, codes.reshape(-1))
+        return MalformedRecords(rows, lines, raw.cast(pa.large_string()), flaws, codes)
 
     @functools.cached_property
     def _words(self) -> tuple[tuple[str, str, str], ...]:
