@@ -63,7 +63,7 @@ class Loop:
         self._next_listing = 0.0
         self._next_tidying = clock() + TIDY_SECONDS
         self._next_notice = 0.0
-        self._newest = ledger.newest()
+        self._newest = ledger.decisions.newest()
         self._pending = 0
 
     def wake(self) -> None:
@@ -153,9 +153,9 @@ class Loop:
         now = self._clock()
         if now < self._next_notice:
             return False
-        since, self._newest = self._newest, self._ledger.newest()
+        since, self._newest = self._newest, self._ledger.decisions.newest()
         self._next_notice = now + NOTICE_SECONDS
-        return self._newest != since and self._ledger.is_asked(since)
+        return self._newest != since and self._ledger.decisions.is_asked(since)
 
     def _admit(self, arrivals: Arrivals, now: float) -> None:
         if arrivals.gone:
