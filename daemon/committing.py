@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -15,9 +14,9 @@ from daemon.entries import coming, promote
 from daemon.errors import StoreError, UndoneError
 from daemon.ledger import Ledger
 from daemon.ledger.queries import IN_TABLE, LEFT_OUT
-from daemon.model import Batch, Drop, Feed, OnDuplicate, OnRevision, Outcome, Prepared, State, Unit
+from daemon.model import Batch, Drop, OnDuplicate, OnRevision, Outcome, Prepared, State, Unit
+from daemon.parts import Parts
 from daemon.quarantine import Quarantine
-from daemon.stores import Store
 
 #: A customer's bytes, by their sha256.
 Brought = tuple[str, str]
@@ -26,19 +25,10 @@ Brought = tuple[str, str]
 class Committing:
     """Makes batches of finished units: exactly once, whatever breaks off."""
 
-    def __init__(
-        self,
-        *,
-        ledger: Ledger,
-        store: Store,
-        quarantine: Quarantine,
-        claims: Claims,
-        feeds: Mapping[str, Feed],
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, parts: Parts, claims: Claims) -> None:
         """Commit nothing yet."""
-        self._ledger, self._store, self._quarantine = ledger, store, quarantine
-        self._claims, self._feeds, self._clock = claims, feeds, clock
+        self._ledger, self._store, self._quarantine = parts.ledger, parts.store, parts.quarantine
+        self._claims, self._feeds, self._clock = claims, parts.feeds, parts.clock
 
     # ---------------------------------------------------------------- DUPLICATES
 

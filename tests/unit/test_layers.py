@@ -41,7 +41,7 @@ ORDER = (
     "daemon.pool daemon.prepare",
     "daemon.reviewing",
     "daemon.preloaded daemon.workers",
-    "daemon.claims daemon.retention daemon.settling daemon.tidying",
+    "daemon.claims daemon.parts daemon.retention daemon.settling daemon.tidying",
     "daemon.committing daemon.setbacks",
     "daemon.deciding daemon.recovery",
     "daemon.ingest",
