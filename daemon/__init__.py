@@ -9,6 +9,7 @@ The way a file takes is the way to read this package:
     workers     worker processes that can be killed (`pool`, `killable`), forked from a warm parent
     prepare     one unit of drops from bytes to outcomes (in a worker); readers and checks are `validators`
     landing     where judged rows land: staging for the good, quarantine for the rest
+    vetting     what of the outcomes still holds when they are committed
     stores/     the tables: one transaction for each batch
     ledger/     what has happened to every drop
 

@@ -17,6 +17,7 @@ from daemon.ledger import DropRow
 from daemon.model import Drop, Prepared, Setup, State
 from daemon.parts import Parts
 from daemon.reports import counted
+from daemon.stores.columns import misfits
 
 #: Reviews handed to the workers ahead of time, for each worker: drops' own work is not to wait for long.
 REVIEWS_PER_WORKER = 2
@@ -169,12 +170,14 @@ class Deciding:
         review, prepared = reviewed
         name = review.drop.found.name
         hindrance = self._hindrance(review.decision, self._ledger.drop(review.drop.id))
-        if hindrance:
+        (misfit,) = misfits(self._store.columns(review.drop.feed), [prepared.schema])
+        if hindrance or misfit:
             self._undo(review, prepared)
-            self._end(review.decision, name, Standing.REFUSED, hindrance)
+            state = Standing.REFUSED if hindrance else Standing.FAILED
+            self._end(review.decision, name, state, hindrance or misfit)
         elif not prepared.files:
             self._end(review.decision, name, Standing.DONE, prepared.outcomes[0].reason)
-        return not hindrance and bool(prepared.files)
+        return not (hindrance or misfit) and bool(prepared.files)
 
     def _undo(self, review: Review, prepared: Prepared) -> None:
         drop = review.drop

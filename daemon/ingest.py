@@ -34,6 +34,7 @@ from daemon.setbacks import Setbacks
 from daemon.settling import Settling
 from daemon.tally import Tally
 from daemon.units import bundles
+from daemon.vetting import Vetting
 
 #: Finished units wait at most so long for others to share their commit, while there are others.
 LINGER_SECONDS = 0.5
@@ -47,6 +48,7 @@ class Ingest:
         self._parts = parts
         self._numbers = itertools.count()
         self._claims = Claims(parts.ledger, parts.quarantine, parts.clock)
+        self._vetting = Vetting(parts, self._claims)
         self._committing = Committing(parts, self._claims)
         self._deciding = Deciding(parts, self._committing, name_unit=self._name_unit, setup=self._setup)
         self._settling = Settling(parts.ledger, parts.source, parts.rules.after, log=parts.log, clock=parts.clock)
@@ -209,24 +211,18 @@ class Ingest:
 
     # ---------------------------------------------------------------- COMMIT
 
-    def _commit(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> None:
-        """Commit what units of one feed have staged; then settle. Those that bring what is known are worked again."""
-        fresh: list[Prepared] = []
-        again: list[tuple[list[Drop], Collection[tuple[str, str]]]] = []
-        for (unit, each), known in zip(prepared, list(self._committing.stale(feed, prepared)), strict=True):
-            if known:
-                self._committing.undo(unit, each)
-                drops = [self._claims[outcome.drop_id] for outcome in each.outcomes]
-                # With what it was told before: else two duplicates that are found out in turn take turns for ever.
-                again.append((drops, unit.known.union(known)))
-            else:
-                fresh.append(each)
+    def _commit(self, feed: str, finished: Sequence[tuple[Unit, Prepared]]) -> None:
+        """Commit what finished units of one feed have staged, as far as that still holds; then settle."""
+        vetted = self._vetting.vet(feed, finished)
+        for drop, reason in vetted.refused:
+            self._setbacks.failed(drop, reason)
+        again = vetted.again
         try:
-            if fresh:
-                self._bring(feed, fresh)
+            if vetted.sound:
+                self._bring(feed, vetted.sound)
         except UndoneError:
             # What the others bring is not known after all: nobody has it.
-            again = [(drops, ()) for drops, _ in again]
+            again = tuple((drops, ()) for drops, _ in again)
             raise
         finally:
             self._waiting.add(self._unit(feed, drops, known) for drops, known in again)

@@ -60,13 +60,17 @@ class Setbacks:
 
     def attempted(self, drop: Drop, reason: str, log: str = "") -> None:
         """Give a drop another go later, or fail it when it has had enough; `log` is what its worker wrote."""
-        now = self._clock()
         if drop.attempt < self._rules.attempts:
             wait = self._rules.retry_seconds * 2 ** (drop.attempt - 1)
             self._claims.give_back([drop.id], reason, log=log, wait_seconds=wait)
             fields = {**telling.of(drop), "attempt": drop.attempt, "seconds": wait, "reason": reason}
             self._log.warning("drop.retried", **fields, **({"log": log} if log else {}))
             return
+        self.failed(drop, reason, log)
+
+    def failed(self, drop: Drop, reason: str, log: str = "") -> None:
+        """Fail a drop, whatever goes it has left; `log` is what its worker wrote."""
+        now = self._clock()
         self._claims.withdraw([drop.id])
         outcome = Outcome(drop_id=drop.id, state=State.FAILED, reason=reason, log=log, started_at=now, finished_at=now)
         self._ledger.finish([outcome], now)

@@ -42,7 +42,7 @@ ORDER = (
     "daemon.reviewing",
     "daemon.preloaded daemon.workers",
     "daemon.claims daemon.parts daemon.retention daemon.settling daemon.tidying",
-    "daemon.committing daemon.setbacks",
+    "daemon.committing daemon.setbacks daemon.vetting",
     "daemon.deciding daemon.recovery",
     "daemon.ingest",
     "daemon.loop",
