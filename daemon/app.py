@@ -20,7 +20,8 @@ from daemon.feeds import Feeds
 from daemon.ingest import Ingest
 from daemon.intake import Intake
 from daemon.ledger import Ledger
-from daemon.ledger.opening import RESTORE, file_of
+from daemon.ledger.database import RESTORE
+from daemon.ledger.opening import file_of
 from daemon.loop import Loop, Pace
 from daemon.model import ContractSummary, Feed
 from daemon.parts import Parts, Rules

@@ -73,6 +73,7 @@ class Loop:
     def stop(self) -> None:
         """End after the step that is under way. From any thread or a signal."""
         self._stopping.set()
+        self._ledger.hurry()
         self._woken.set()
 
     def arrived(self) -> None:
@@ -81,10 +82,14 @@ class Loop:
         self._woken.set()
 
     def run(self) -> None:
-        """Go round until told to stop."""
+        """Go round until told to stop.
+
+        Raises:
+            WorkError: what was under way could not be given back; nothing is lost, the next start does it.
+        """
         while not self._stopping.is_set():
             self._pause(self._turn())
-        self._ingest.stop()
+        self._end()
 
     def run_once(self) -> int:
         """Go round until nothing is left; return how many objects were left because they kept changing.
@@ -100,8 +105,15 @@ class Loop:
             elif not self._pending or self._clock() > patience:
                 break
             self._pause(pause)
-        self._ingest.stop()
+        self._end()
         return self._pending
+
+    def _end(self) -> None:
+        try:
+            self._ingest.stop()
+        except WorkError:
+            self._log.warning("stop.unfinished", note="nothing is lost: the next start brings it to its end")
+            raise
 
     def _turn(self) -> float:
         """Go round once; a failure is told and slows the loop down. Return the seconds until the next turn."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from daemon.decisions import Action, Decision, Standing
 from daemon.errors import LedgerError
 from daemon.ledger import moves
-from daemon.ledger.opening import Database
+from daemon.ledger.database import Database
 from daemon.ledger.queries import IN_TABLE, chunked
 from daemon.ledger.rows import DropRow, Kind, drop_row, outcome_columns, storable
 from daemon.ledger.tables import decisions, drops, events

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 
 from daemon.errors import NotFoundError
-from daemon.ledger.opening import Database
+from daemon.ledger.database import Database
 from daemon.ledger.rows import (
     DropRow,
     Event,

@@ -66,6 +66,10 @@ class Ledger(Queries):
         """Close every connection to it."""
         self._database.close()
 
+    def hurry(self) -> None:
+        """From now on hardly wait for other processes' writes: the daemon is to stop. From any thread or a signal."""
+        self._database.hurry()
+
     def hold(self, now: float) -> AbstractContextManager[Hold]:
         """Hold the ledger as its only daemon for the length of a `with`; commands need no hold.
 
