@@ -95,7 +95,8 @@ class Ingest:
         self._deciding.clear()
         again = recover(self._parts, [self._parts.hold.session], counts=False)
         self._adrift = False
-        self._parts.log.warning("drops.recovered", drops=again, note="a step was broken off; they are worked again")
+        if again:
+            self._parts.log.warning("drops.recovered", drops=again, note="a step was broken off; they are worked again")
 
     @contextmanager
     def _step(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from daemon.durable import sync
 from daemon.errors import LedgerError
+from daemon.ledger.database import address_of
 
 #: What SQLite calls a file that is no database any more.
 DAMAGED: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
@@ -78,8 +79,7 @@ def _copy(ledger: Path, unfinished: Path) -> None:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    # mode=rw: never makes a file; reading a write-ahead log needs the right to write.
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
+    return sqlite3.connect(address_of(path), uri=True)
 
 
 def _damage(connection: sqlite3.Connection) -> str:

@@ -29,8 +29,7 @@ RESTORE: Final = (
     "Restore it from a backup, made by `blobdrop ledger backup`: move what is there aside, with its -wal and -shm, "
     "and copy the backup to its place. Without one, make it anew from what is left: `blobdrop ledger rebuild`"
 )
-#: How SQLite opens a file to write it: one that is missing is an error, never a new empty ledger.
-_TO_WRITE: Final = "mode=rw"
+READ_ONLY: Final = "its disk is read-only. Mend the disk, or mount it to be written; nothing is lost"
 #: What marks a connection whose transactions write.
 WRITES: Final = "writes"
 #: SQLite's names of what went wrong -> what it means and what to do.
@@ -111,8 +110,8 @@ class Database:
         Raises:
             LedgerError: the file's folder cannot have one, or this user may not write there.
         """
-        if self._mode() != _TO_WRITE:
-            raise LedgerError(f"ledger {self.path}: {dict(ADVICE)['SQLITE_READONLY']}")
+        if not _is_writable(self.path):
+            raise LedgerError(f"ledger {self.path}: {self._advice('SQLITE_READONLY')}")
         with self._explained(), self._engine.connect() as connection:
             # A pragma on the driver's own connection: inside a transaction it would do nothing.
             mode = _switch_to_wal(connection.connection)
@@ -127,8 +126,7 @@ class Database:
         self._engine.dispose()
 
     def _connect(self) -> sqlite3.Connection:
-        address = f"file:{quote(os.fsencode(self.path))}?{self._mode()}"
-        connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+        connection = sqlite3.connect(address_of(self.path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
         # Python's own transactions would begin late and as readers; `_begin` begins them.
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys=ON")
@@ -159,14 +157,6 @@ class Database:
             else:
                 return
 
-    def _mode(self) -> str:
-        """Return how SQLite is to open the file: to write, or as well as a user can who may only look."""
-        if os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK):
-            return _TO_WRITE
-        has_log = Path(f"{self.path}-wal").exists()
-        # Even to read a log SQLite wants to write beside the file. Where there is no log, nobody has the file open.
-        return "mode=ro" if has_log else "mode=ro&immutable=1"
-
     def _check_in_place(self) -> None:
         """Refuse to write into a file that somebody has removed or replaced under us: the rows would be lost."""
         try:
@@ -189,9 +179,32 @@ class Database:
             raise self._explain(error) from error
 
     def _explain(self, error: BaseException) -> LedgerError:
-        name = getattr(error, "sqlite_errorname", "")
+        advice = self._advice(getattr(error, "sqlite_errorname", ""))
+        return LedgerError(f"ledger {self.path}: {advice} ({error})")
+
+    def _advice(self, name: str) -> str:
+        if name.startswith("SQLITE_READONLY") and _is_on_read_only_disk(self.path):
+            return READ_ONLY
         advice = next((text for prefix, text in ADVICE if name.startswith(prefix)), "it is not as a ledger should be")
-        return LedgerError(f"ledger {self.path}: {advice.format(seconds=self._patience_seconds)} ({error})")
+        return advice.format(seconds=self._patience_seconds)
+
+
+def address_of(path: Path) -> str:
+    """Return the URI by which SQLite opens an existing ledger: to write, or as well as a user can who may only look."""
+    # mode=rw: one that is missing is an error, never a new empty ledger.
+    mode = "mode=rw"
+    if not _is_writable(path):
+        # Even to read a log SQLite wants to write beside the file. Where there is no log, nobody has the file open.
+        mode = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
+    return f"file:{quote(os.fsencode(path.absolute()))}?{mode}"
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _is_on_read_only_disk(path: Path) -> bool:
+    return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
 
 
 def _switch_to_wal(driver: sa.PoolProxiedConnection) -> str:
