@@ -152,7 +152,9 @@ class Database:
             try:
                 cursor.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() - began >= self._patience_seconds:
+                # Also where another process repairs the log that a killed one has left: SQLITE_BUSY_RECOVERY.
+                is_busy = error.sqlite_errorname.startswith("SQLITE_BUSY")
+                if not is_busy or time.monotonic() - began >= self._patience_seconds:
                     raise
             else:
                 return
