@@ -5,9 +5,11 @@ The way a file takes is the way to read this package:
     sources/    where drops land: listed, fetched, settled
     intake      what a listing brings: new, complete, wanted by a feed
     ingest      a batch from claim to settle: the only place where the stages meet
-    workers     worker processes that can be killed, forked from a warm parent
+    lineup      which unit is worked next: what is suspected of breaking its worker comes last
+    workers     worker processes that can be killed (`pool`, `killable`), forked from a warm parent
     prepare     one unit of drops from bytes to outcomes (in a worker); readers and checks are `validators`
     landing     where judged rows land: staging for the good, quarantine for the rest
+    vetting     what of the outcomes still holds when they are committed
     stores/     the tables: one transaction for each batch
     ledger/     what has happened to every drop
 

@@ -17,12 +17,14 @@ import structlog
 from daemon.config import Configuration, Settings
 from daemon.errors import ConfigError, ContractError, LedgerMissingError, LedgerOldError, WorkerError
 from daemon.feeds import Feeds
-from daemon.ingest import Ingest, Rules
+from daemon.ingest import Ingest
 from daemon.intake import Intake
-from daemon.ledger import Hold, Ledger
-from daemon.ledger.opening import RESTORE, file_of
+from daemon.ledger import Ledger
+from daemon.ledger.database import RESTORE
+from daemon.ledger.opening import file_of
 from daemon.loop import Loop, Pace
 from daemon.model import ContractSummary, Feed
+from daemon.parts import Parts, Rules
 from daemon.retention import STEP_SECONDS, Expiry, Retention
 from daemon.sources import Source
 from daemon.sources.folder import FolderSource
@@ -175,7 +177,21 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
         compare(ledger, store, feeds)
         source.prepare()
         contracts = {name: summary.digest for name, summary in describe_feeds(feeds, workers).items()}
-        wired = _wired(settings, feeds, (source, store, ledger, hold, workers), contracts, environ, once=once)
+        wake: list[Loop] = []
+        parts = Parts(
+            ledger=ledger,
+            hold=hold,
+            store=store,
+            source=source,
+            workers=workers,
+            feeds=feeds,
+            contracts=contracts,
+            rules=_rules(settings, once=once),
+            wake=lambda: wake[0].wake(),  # noqa: PLW0108 - the loop is made after this
+            log=log,
+        )
+        wired = _wired(settings, parts, environ, once=once)
+        wake.append(wired.loop)
         stack.callback(wired.tidying.stop)
         found_again = wired.ingest.recover()
         if found_again:
@@ -186,74 +202,46 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
         yield wired
 
 
-def _wired(
-    settings: Settings,
-    feeds: Mapping[str, Feed],
-    parts: tuple[Source, Store, Ledger, Hold, Workers],
-    contracts: Mapping[str, str],
-    environ: Mapping[str, str],
-    *,
-    once: bool,
-) -> Daemon:
-    source, store, ledger, hold, workers = parts
-    log = structlog.get_logger()
+def _wired(settings: Settings, parts: Parts, environ: Mapping[str, str], *, once: bool) -> Daemon:
     systemd = Systemd.of(environ, 0)
-    wake: list[Loop] = []
-    ingest = Ingest(
-        ledger=ledger,
-        hold=hold,
-        store=store,
-        source=source,
-        workers=workers,
-        feeds=feeds,
-        contracts=contracts,
-        rules=_rules(settings, once=once),
-        wake=lambda: wake[0].wake(),  # noqa: PLW0108 - the loop is made after this
-        log=log,
-    )
-    intake = Intake(source, ledger, Feeds(tuple(feeds.values())), at_work=ingest.at_work)
+    ingest = Ingest(parts)
+    intake = Intake(parts.source, parts.ledger, Feeds(tuple(parts.feeds.values())), at_work=ingest.at_work)
     tidying = Tidying(
-        store,
-        workers,
-        tuple(feeds),
+        parts.store,
+        parts.workers,
+        tuple(parts.feeds),
         target_bytes=settings.store.target_file_mb * MB,
         min_files=settings.store.compact_files,
-        log=log,
+        log=parts.log,
     )
-    expiry = _expiry(settings, feeds, parts, once=once)
+    expiry = _expiry(settings, parts, once=once)
     loop = Loop(
         intake=intake,
         ingest=ingest,
-        ledger=ledger,
+        ledger=parts.ledger,
         pace=Pace(poll_seconds=settings.source.poll_seconds, settle_seconds=settings.source.settle_seconds),
-        log=log,
+        log=parts.log,
         beat=lambda status: _beat(systemd, status),
         # What runs once ends when nothing is left, and would only break a compaction off.
         idle=expiry.turn if once else _both(tidying.turn, expiry.turn),
     )
-    wake.append(loop)
-    return Daemon(loop=loop, ingest=ingest, source=source, store=store, ledger=ledger, tidying=tidying)
+    return Daemon(
+        loop=loop, ingest=ingest, source=parts.source, store=parts.store, ledger=parts.ledger, tidying=tidying
+    )
 
 
-def _expiry(
-    settings: Settings,
-    feeds: Mapping[str, Feed],
-    parts: tuple[Source, Store, Ledger, Hold, Workers],
-    *,
-    once: bool,
-) -> Expiry:
+def _expiry(settings: Settings, parts: Parts, *, once: bool) -> Expiry:
     """Return what removes what was kept long enough; `run --once` does it at one go, and leaves tables to a daemon."""
-    source, store, ledger, _, workers = parts
     return Expiry(
         Retention(**dict(settings.retention)),
-        ledger=ledger,
-        source=source,
-        store=store,
-        workers=workers,
-        quarantine=folder(settings.quarantine.url, "quarantine.url"),
-        feeds=() if once else tuple(feeds),
+        ledger=parts.ledger,
+        source=parts.source,
+        store=parts.store,
+        workers=parts.workers,
+        quarantine=Path(parts.rules.quarantine),
+        feeds=() if once else tuple(parts.feeds),
         step_seconds=math.inf if once else STEP_SECONDS,
-        log=structlog.get_logger(),
+        log=parts.log,
     )
 
 

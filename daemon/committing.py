@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -15,65 +14,18 @@ from daemon.entries import coming, promote
 from daemon.errors import StoreError, UndoneError
 from daemon.ledger import Ledger
 from daemon.ledger.queries import IN_TABLE, LEFT_OUT
-from daemon.model import Batch, Drop, Feed, OnDuplicate, OnRevision, Outcome, Prepared, State, Unit
+from daemon.model import Batch, Drop, OnRevision, Outcome, Prepared
+from daemon.parts import Parts
 from daemon.quarantine import Quarantine
-from daemon.stores import Store
-
-#: A customer's bytes, by their sha256.
-Brought = tuple[str, str]
 
 
 class Committing:
     """Makes batches of finished units: exactly once, whatever breaks off."""
 
-    def __init__(
-        self,
-        *,
-        ledger: Ledger,
-        store: Store,
-        quarantine: Quarantine,
-        claims: Claims,
-        feeds: Mapping[str, Feed],
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, parts: Parts, claims: Claims) -> None:
         """Commit nothing yet."""
-        self._ledger, self._store, self._quarantine = ledger, store, quarantine
-        self._claims, self._feeds, self._clock = claims, feeds, clock
-
-    # ---------------------------------------------------------------- DUPLICATES
-
-    def stale(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> Iterator[Collection[Brought]]:
-        """Yield for each unit what it brings though it is known by now, in a table or from a unit before it.
-
-        Such a unit is to be undone and worked again. Nothing where the feed takes duplicates.
-        """
-        skip = self._feeds[feed].duplicates is OnDuplicate.SKIP
-        known = self._known(feed, prepared) if skip else set()
-        for _, each in prepared:
-            brought = {(self._claims[o.drop_id].customer, o.sha256) for o in each.outcomes if _brings(o)}
-            again = brought & known
-            if skip and not again:
-                known |= brought
-            yield again
-
-    def undo(self, unit: Unit, prepared: Prepared) -> None:
-        """Take back what a unit has staged and written, so that it can be worked again."""
-        self._store.discard(unit.feed, prepared.files)
-        self._claims.withdraw(outcome.drop_id for outcome in prepared.outcomes)
-
-    def _known(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> set[Brought]:
-        by_customer: dict[tuple[str, str], set[str]] = {}
-        for outcome in chain.from_iterable(each.outcomes for _, each in prepared):
-            if _brings(outcome):
-                scope = (self._claims[outcome.drop_id].customer, outcome.contract)
-                by_customer.setdefault(scope, set()).add(outcome.sha256)
-        return {
-            (customer, digest)
-            for (customer, contract), digests in by_customer.items()
-            for digest in self._ledger.duplicate_of(customer, feed, digests, contract=contract)
-        }
-
-    # ---------------------------------------------------------------- COMMIT
+        self._ledger, self._store, self._quarantine = parts.ledger, parts.store, parts.quarantine
+        self._claims, self._feeds, self._clock = claims, parts.feeds, parts.clock
 
     def commit(self, feed: str, prepared: Sequence[Prepared]) -> Sequence[Outcome]:
         """Commit units of one feed as one batch, and write their outcomes into the ledger; return these.
@@ -166,7 +118,3 @@ def supersede_all(ledger: Ledger, quarantine: Quarantine, outcomes: Sequence[Out
     successors = {earlier: outcome.drop_id for outcome in outcomes for earlier in outcome.supersedes}
     for earlier, report in ledger.reports(successors).items():
         quarantine.supersede(Path(report), successors[earlier])
-
-
-def _brings(outcome: Outcome) -> bool:
-    return outcome.state is not State.DUPLICATE and bool(outcome.sha256)

@@ -5,23 +5,19 @@ A decision is reviewed by a worker as a unit of its own, and its rows go into th
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-
-from structlog.typing import FilteringBoundLogger
 
 from daemon.committing import Committing
 from daemon.decisions import Action, Decision, Review, Standing
 from daemon.entries import coming, delete, disk
 from daemon.errors import BlobdropError, DecisionError, DiskError, StoreError, UndoneError
-from daemon.ledger import DropRow, Ledger
-from daemon.model import Drop, Feed, Prepared, Setup, State
-from daemon.quarantine import Quarantine
+from daemon.ledger import DropRow
+from daemon.model import Drop, Prepared, Setup, State
+from daemon.parts import Parts
 from daemon.reports import counted
-from daemon.stores import Store
-from daemon.workers import Workers
+from daemon.stores.columns import misfits
 
 #: Reviews handed to the workers ahead of time, for each worker: drops' own work is not to wait for long.
 REVIEWS_PER_WORKER = 2
@@ -36,31 +32,20 @@ class Deciding:
 
     def __init__(
         self,
-        *,
-        ledger: Ledger,
-        store: Store,
-        quarantine: Quarantine,
-        workers: Workers,
+        parts: Parts,
         committing: Committing,
-        feeds: Mapping[str, Feed],
-        attempts: int,
-        retry_seconds: float,
+        *,
         name_unit: Callable[[], str],
         setup: Callable[[str], Setup],
-        wake: Callable[[], None],
-        log: FilteringBoundLogger,
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        """Wire it; nothing happens yet.
+        """Take up nothing yet.
 
-        `name_unit` gives a name that was never given before, `setup` what units of a feed need; `wake` is called, from
-        any thread, when a review is done.
+        `name_unit` gives a name that was never given before, `setup` what units of a feed need.
         """
-        self._ledger, self._store, self._quarantine = ledger, store, quarantine
-        self._workers, self._committing, self._feeds = workers, committing, feeds
-        self._attempts, self._retry_seconds = attempts, retry_seconds
-        self._name_unit, self._setup, self._wake = name_unit, setup, wake
-        self._log, self._clock = log, clock
+        self._ledger, self._store, self._quarantine = parts.ledger, parts.store, parts.quarantine
+        self._workers, self._committing, self._feeds = parts.workers, committing, parts.feeds
+        self._rules, self._name_unit, self._setup = parts.rules, name_unit, setup
+        self._wake, self._log, self._clock = parts.wake, parts.log, parts.clock
         self._waiting: deque[Review] = deque()
         self._worked: dict[Future[Prepared], Review] = {}
         self._reviewed: dict[str, list[Reviewed]] = {}
@@ -151,10 +136,10 @@ class Deciding:
         self._known.discard(decision.id)
         if isinstance(error, (StoreError, DiskError)):
             raise UndoneError(str(error)) from error
-        if decision.attempt + 1 >= self._attempts:
+        if decision.attempt + 1 >= self._rules.attempts:
             self._end(decision, name, Standing.FAILED, str(error))
             return
-        wait = self._retry_seconds * 2**decision.attempt
+        wait = self._rules.retry_seconds * 2**decision.attempt
         self._ledger.decisions.broken(decision, str(error))
         self._not_before[decision.id] = self._clock() + wait
         self._log.warning("decision.retried", **_of(decision, name), seconds=wait, reason=str(error))
@@ -185,12 +170,14 @@ class Deciding:
         review, prepared = reviewed
         name = review.drop.found.name
         hindrance = self._hindrance(review.decision, self._ledger.drop(review.drop.id))
-        if hindrance:
+        (misfit,) = misfits(self._store.columns(review.drop.feed), [prepared.schema])
+        if hindrance or misfit:
             self._undo(review, prepared)
-            self._end(review.decision, name, Standing.REFUSED, hindrance)
+            state = Standing.REFUSED if hindrance else Standing.FAILED
+            self._end(review.decision, name, state, hindrance or misfit)
         elif not prepared.files:
             self._end(review.decision, name, Standing.DONE, prepared.outcomes[0].reason)
-        return not hindrance and bool(prepared.files)
+        return not (hindrance or misfit) and bool(prepared.files)
 
     def _undo(self, review: Review, prepared: Prepared) -> None:
         drop = review.drop

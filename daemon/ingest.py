@@ -7,28 +7,20 @@ batch by batch; then the ledger records it, and the source is touched last.
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
-from pathlib import Path
-
-from structlog.typing import FilteringBoundLogger
 
 from daemon import telling
 from daemon.claims import Claims
 from daemon.committing import Committing
 from daemon.deciding import Deciding
 from daemon.errors import BlobdropError, UndoneError
-from daemon.ledger import Hold, Ledger
 from daemon.lineup import Lineup
 from daemon.model import (
-    After,
     Drop,
-    Feed,
-    Limits,
     Outcome,
     Prepared,
     Setup,
@@ -36,91 +28,37 @@ from daemon.model import (
     Turn,
     Unit,
 )
-from daemon.quarantine import Quarantine
+from daemon.parts import Parts
 from daemon.recovery import recover
 from daemon.setbacks import Setbacks
 from daemon.settling import Settling
-from daemon.sources import Source
-from daemon.stores import Store
 from daemon.tally import Tally
 from daemon.units import bundles
-from daemon.workers import Workers
+from daemon.vetting import Vetting
 
 #: Finished units wait at most so long for others to share their commit, while there are others.
 LINGER_SECONDS = 0.5
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """The settings that ingesting needs."""
-
-    after: After
-    attempts: int
-    retry_seconds: float
-    limits: Limits
-    quarantine: str
-
-
 class Ingest:
     """Works drops. Its methods are called by one thread, turn after turn."""
 
-    def __init__(
-        self,
-        *,
-        ledger: Ledger,
-        hold: Hold,
-        store: Store,
-        source: Source,
-        workers: Workers,
-        feeds: Mapping[str, Feed],
-        contracts: Mapping[str, str],
-        rules: Rules,
-        wake: Callable[[], None],
-        log: FilteringBoundLogger,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """Wire the stages; nothing happens yet.
-
-        `contracts` has each feed's contract's digest; `wake` is called, from any thread, when a unit is done.
-        """
-        self._contracts, self._hold = contracts, hold
+    def __init__(self, parts: Parts) -> None:
+        """Wire the stages; nothing happens yet."""
+        self._parts = parts
         self._numbers = itertools.count()
-        self._ledger, self._store, self._source, self._workers = ledger, store, source, workers
-        self._feeds, self._rules, self._wake, self._log, self._clock = feeds, rules, wake, log, clock
-        self._quarantine = Quarantine(Path(rules.quarantine))
-        self._claims = Claims(ledger, self._quarantine, clock)
-        self._committing = Committing(
-            ledger=ledger, store=store, quarantine=self._quarantine, claims=self._claims, feeds=feeds, clock=clock
-        )
-        self._deciding = Deciding(
-            ledger=ledger,
-            store=store,
-            quarantine=self._quarantine,
-            workers=workers,
-            committing=self._committing,
-            feeds=feeds,
-            attempts=rules.attempts,
-            retry_seconds=rules.retry_seconds,
-            name_unit=self._name_unit,
-            setup=self._setup,
-            wake=wake,
-            log=log,
-            clock=clock,
-        )
-        self._settling = Settling(ledger, source, rules.after, log=log, clock=clock)
-        self._waiting = Lineup(workers.processes)
+        self._claims = Claims(parts.ledger, parts.quarantine, parts.clock)
+        self._vetting = Vetting(parts, self._claims)
+        self._committing = Committing(parts, self._claims)
+        self._deciding = Deciding(parts, self._committing, name_unit=self._name_unit, setup=self._setup)
+        self._settling = Settling(parts.ledger, parts.source, parts.rules.after, log=parts.log, clock=parts.clock)
+        self._waiting = Lineup(parts.workers.processes)
         self._setbacks = Setbacks(
-            ledger=ledger,
-            store=store,
-            quarantine=self._quarantine,
-            claims=self._claims,
-            lineup=self._waiting,
-            attempts=rules.attempts,
-            retry_seconds=rules.retry_seconds,
+            parts,
+            self._claims,
+            self._waiting,
             unit_of=lambda feed, drops, turn: self._unit(feed, drops, turn=turn),
             tell=self._tell,
-            log=log,
-            clock=clock,
         )
         self._worked: dict[Future[Prepared], Unit] = {}
         self._prepared: dict[str, list[tuple[Unit, Prepared]]] = {}
@@ -147,21 +85,18 @@ class Ingest:
 
     def recover(self) -> int:
         """Resolve what a crash left. Return the drops found again."""
-        return self._recover(self._hold.crashed)
-
-    def _recover(self, sessions: Collection[str]) -> int:
-        parts = (self._ledger, self._store, self._quarantine)
-        return recover(*parts, feeds=self._feeds, sessions=sessions, now=self._clock(), log=self._log)
+        return recover(self._parts, self._parts.hold.crashed)
 
     def _start_over(self) -> None:
         """Do with ourselves what a start does after a crash: what is in the ledger and in the tables is the truth."""
-        self._workers.stop()
+        self._parts.workers.stop()
         for memory in (self._waiting, self._worked, self._prepared, self._since, self._claims):
             memory.clear()
         self._deciding.clear()
-        again = self._recover([self._hold.session])
+        again = recover(self._parts, [self._parts.hold.session], counts=False)
         self._adrift = False
-        self._log.warning("drops.recovered", drops=again, note="a step was broken off; they are worked again")
+        if again:
+            self._parts.log.warning("drops.recovered", drops=again, note="a step was broken off; they are worked again")
 
     @contextmanager
     def _step(self) -> Iterator[None]:
@@ -191,17 +126,19 @@ class Ingest:
                 by_feed.setdefault(drop.feed, []).append(drop)
             for feed, members in by_feed.items():
                 together, alone = self._waiting.apart(members)
-                self._waiting.add(self._unit(feed, bundle) for bundle in bundles(together, self._workers.processes))
+                self._waiting.add(
+                    self._unit(feed, bundle) for bundle in bundles(together, self._parts.workers.processes)
+                )
                 self._waiting.add(self._unit(feed, [drop], turn=Turn.LAST) for drop in alone)
 
     def pump(self) -> None:
         """Give the workers units, as many as keep them busy."""
         while (unit := self._waiting.next(self._worked.values())) is not None:
-            future = self._workers.submit(
-                unit, self._feeds[unit.feed], self._setup(unit.feed, self._waiting.patience(unit))
+            future = self._parts.workers.submit(
+                unit, self._parts.feeds[unit.feed], self._setup(unit.feed, self._waiting.patience(unit))
             )
             self._worked[future] = unit
-            future.add_done_callback(lambda _: self._wake())
+            future.add_done_callback(lambda _: self._parts.wake())
         self._deciding.pump()
 
     def _unit(
@@ -209,28 +146,28 @@ class Ingest:
     ) -> Unit:
         if not known and len(drops) == 1:
             customer = drops[0].customer
-            size, contract = drops[0].found.size, self._contracts.get(feed)
-            digests = self._ledger.digests(customer, feed, {size}, contract=contract)
+            size, contract = drops[0].found.size, self._parts.contracts.get(feed)
+            digests = self._parts.ledger.digests(customer, feed, {size}, contract=contract)
             known = {(customer, digest) for digest in digests}
         return Unit(
             id=self._name_unit(),
             feed=feed,
             drops=tuple(drops),
             known=frozenset(known),
-            earlier={revision: found[-1] for revision, found in self._ledger.earlier(drops).items()},
+            earlier={revision: found[-1] for revision, found in self._parts.ledger.earlier(drops).items()},
             turn=turn,
         )
 
     def _name_unit(self) -> str:
-        return f"{self._hold.session}-{next(self._numbers)}"
+        return f"{self._parts.hold.session}-{next(self._numbers)}"
 
     def _setup(self, feed: str, patience_seconds: float | None = None) -> Setup:
         return Setup(
-            source=self._source,
-            table=self._store.root(feed),
-            quarantine=self._rules.quarantine,
-            limits=self._rules.limits,
-            now=self._clock(),
+            source=self._parts.source,
+            table=self._parts.store.root(feed),
+            quarantine=self._parts.rules.quarantine,
+            limits=self._parts.rules.limits,
+            now=self._parts.clock(),
             patience_seconds=patience_seconds,
         )
 
@@ -253,46 +190,40 @@ class Ingest:
     def _lingers(self, feed: str) -> bool:
         """Tell whether a feed's finished units should wait for others to share their commit."""
         others = any(unit.feed == feed and unit.turn is not Turn.LAST for unit in self._worked.values())
-        return others and self._clock() - self._since[feed] < LINGER_SECONDS
+        return others and self._parts.clock() - self._since[feed] < LINGER_SECONDS
 
     def _take(self, future: Future[Prepared], unit: Unit) -> None:
         try:
-            prepared = self._workers.result(future)
+            prepared = self._parts.workers.result(future)
         except BlobdropError as error:
             self._setbacks.broken(unit, error)
             return
         if prepared.changed:
             self._claims.gone(prepared.changed)
             self._waiting.acquit(prepared.changed)
-            self._log.info("drop.changed", drops=len(prepared.changed), note="read again in its new version")
+            self._parts.log.info("drop.changed", drops=len(prepared.changed), note="read again in its new version")
         failed = [outcome for outcome in prepared.outcomes if outcome.state is State.FAILED]
         for outcome in failed:
             self._setbacks.attempted(self._claims[outcome.drop_id], outcome.reason, outcome.log)
         kept = tuple(outcome for outcome in prepared.outcomes if outcome.state is not State.FAILED)
         if kept:
-            self._since.setdefault(unit.feed, self._clock())
+            self._since.setdefault(unit.feed, self._parts.clock())
             self._prepared.setdefault(unit.feed, []).append((unit, replace(prepared, outcomes=kept)))
 
     # ---------------------------------------------------------------- COMMIT
 
-    def _commit(self, feed: str, prepared: Sequence[tuple[Unit, Prepared]]) -> None:
-        """Commit what units of one feed have staged; then settle. Those that bring what is known are worked again."""
-        fresh: list[Prepared] = []
-        again: list[tuple[list[Drop], Collection[tuple[str, str]]]] = []
-        for (unit, each), known in zip(prepared, list(self._committing.stale(feed, prepared)), strict=True):
-            if known:
-                self._committing.undo(unit, each)
-                drops = [self._claims[outcome.drop_id] for outcome in each.outcomes]
-                # With what it was told before: else two duplicates that are found out in turn take turns for ever.
-                again.append((drops, unit.known.union(known)))
-            else:
-                fresh.append(each)
+    def _commit(self, feed: str, finished: Sequence[tuple[Unit, Prepared]]) -> None:
+        """Commit what finished units of one feed have staged, as far as that still holds; then settle."""
+        vetted = self._vetting.vet(feed, finished)
+        for drop, reason in vetted.refused:
+            self._setbacks.failed(drop, reason)
+        again = vetted.again
         try:
-            if fresh:
-                self._bring(feed, fresh)
+            if vetted.sound:
+                self._bring(feed, vetted.sound)
         except UndoneError:
             # What the others bring is not known after all: nobody has it.
-            again = [(drops, ()) for drops, _ in again]
+            again = tuple((drops, ()) for drops, _ in again)
             raise
         finally:
             self._waiting.add(self._unit(feed, drops, known) for drops, known in again)
@@ -318,12 +249,12 @@ class Ingest:
         """
         if self._adrift:
             self._start_over()
-        self._workers.stop()
+        self._parts.workers.stop()
         for unit in self._worked.values():
-            self._store.sweep(unit.feed, [unit.id])
+            self._parts.store.sweep(unit.feed, [unit.id])
         self._claims.give_back_all("the daemon stopped")
         for unit, prepared in chain.from_iterable(self._prepared.values()):
-            self._store.discard(unit.feed, prepared.files)
+            self._parts.store.discard(unit.feed, prepared.files)
         self._deciding.give_up()
         self._waiting.clear()
         self._worked.clear()
@@ -334,5 +265,5 @@ class Ingest:
         self._claims.release([drop.id])
         self._waiting.acquit([drop.id])
         self.tallied.ended(drop, outcome)
-        level = self._log.info if outcome.state in (State.INGESTED, State.DUPLICATE) else self._log.warning
+        level = self._parts.log.info if outcome.state in (State.INGESTED, State.DUPLICATE) else self._parts.log.warning
         level(f"drop.{outcome.state}", **telling.of(drop), **telling.result(outcome))

@@ -63,7 +63,7 @@ class Loop:
         self._next_listing = 0.0
         self._next_tidying = clock() + TIDY_SECONDS
         self._next_notice = 0.0
-        self._newest = ledger.newest()
+        self._newest = ledger.decisions.newest()
         self._pending = 0
 
     def wake(self) -> None:
@@ -73,6 +73,7 @@ class Loop:
     def stop(self) -> None:
         """End after the step that is under way. From any thread or a signal."""
         self._stopping.set()
+        self._ledger.hurry()
         self._woken.set()
 
     def arrived(self) -> None:
@@ -81,10 +82,14 @@ class Loop:
         self._woken.set()
 
     def run(self) -> None:
-        """Go round until told to stop."""
+        """Go round until told to stop.
+
+        Raises:
+            WorkError: what was under way could not be given back; nothing is lost, the next start does it.
+        """
         while not self._stopping.is_set():
             self._pause(self._turn())
-        self._ingest.stop()
+        self._end()
 
     def run_once(self) -> int:
         """Go round until nothing is left; return how many objects were left because they kept changing.
@@ -100,8 +105,15 @@ class Loop:
             elif not self._pending or self._clock() > patience:
                 break
             self._pause(pause)
-        self._ingest.stop()
+        self._end()
         return self._pending
+
+    def _end(self) -> None:
+        try:
+            self._ingest.stop()
+        except WorkError:
+            self._log.warning("stop.unfinished", note="nothing is lost: the next start brings it to its end")
+            raise
 
     def _turn(self) -> float:
         """Go round once; a failure is told and slows the loop down. Return the seconds until the next turn."""
@@ -153,9 +165,9 @@ class Loop:
         now = self._clock()
         if now < self._next_notice:
             return False
-        since, self._newest = self._newest, self._ledger.newest()
+        since, self._newest = self._newest, self._ledger.decisions.newest()
         self._next_notice = now + NOTICE_SECONDS
-        return self._newest != since and self._ledger.is_asked(since)
+        return self._newest != since and self._ledger.decisions.is_asked(since)
 
     def _admit(self, arrivals: Arrivals, now: float) -> None:
         if arrivals.gone:

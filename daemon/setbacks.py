@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-
-from structlog.typing import FilteringBoundLogger
 
 from daemon import telling
 from daemon.claims import Claims
 from daemon.errors import BlobdropError, DiskError, StoreError, UndoneError, WorkerError
-from daemon.ledger import Ledger
 from daemon.lineup import Lineup, pieces
 from daemon.model import Drop, Outcome, State, Turn, Unit
+from daemon.parts import Parts
 from daemon.patience import GAVE_UP
-from daemon.quarantine import Quarantine
-from daemon.stores import Store
 
 
 class Setbacks:
@@ -23,27 +18,20 @@ class Setbacks:
 
     def __init__(
         self,
-        *,
-        ledger: Ledger,
-        store: Store,
-        quarantine: Quarantine,
+        parts: Parts,
         claims: Claims,
         lineup: Lineup,
-        attempts: int,
-        retry_seconds: float,
+        *,
         unit_of: Callable[[str, Sequence[Drop], Turn], Unit],
         tell: Callable[[Outcome], None],
-        log: FilteringBoundLogger,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         """Deal with nothing yet.
 
         `unit_of` makes a unit of a feed's drops, for a turn; `tell` is told of drops that have failed.
         """
-        self._ledger, self._store, self._quarantine = ledger, store, quarantine
+        self._ledger, self._store, self._quarantine = parts.ledger, parts.store, parts.quarantine
         self._claims, self._lineup, self._unit_of, self._tell = claims, lineup, unit_of, tell
-        self._attempts, self._retry_seconds = attempts, retry_seconds
-        self._log, self._clock = log, clock
+        self._rules, self._log, self._clock = parts.rules, parts.log, parts.clock
 
     def broken(self, unit: Unit, error: BlobdropError) -> None:
         """Deal with a unit whose worker failed.
@@ -72,13 +60,17 @@ class Setbacks:
 
     def attempted(self, drop: Drop, reason: str, log: str = "") -> None:
         """Give a drop another go later, or fail it when it has had enough; `log` is what its worker wrote."""
-        now = self._clock()
-        if drop.attempt < self._attempts:
-            wait = self._retry_seconds * 2 ** (drop.attempt - 1)
+        if drop.attempt < self._rules.attempts:
+            wait = self._rules.retry_seconds * 2 ** (drop.attempt - 1)
             self._claims.give_back([drop.id], reason, log=log, wait_seconds=wait)
             fields = {**telling.of(drop), "attempt": drop.attempt, "seconds": wait, "reason": reason}
             self._log.warning("drop.retried", **fields, **({"log": log} if log else {}))
             return
+        self.failed(drop, reason, log)
+
+    def failed(self, drop: Drop, reason: str, log: str = "") -> None:
+        """Fail a drop, whatever goes it has left; `log` is what its worker wrote."""
+        now = self._clock()
         self._claims.withdraw([drop.id])
         outcome = Outcome(drop_id=drop.id, state=State.FAILED, reason=reason, log=log, started_at=now, finished_at=now)
         self._ledger.finish([outcome], now)

@@ -17,8 +17,9 @@ from daemon.evidence import gather, identity_of, newest_batches, table_names
 from daemon.feeds import Feeds
 from daemon.ledger import DropRow, Ledger
 from daemon.ledger.backup import back_up, damage
+from daemon.ledger.database import RESTORE, Database
 from daemon.ledger.hold import held
-from daemon.ledger.opening import RESTORE, Database, file_of, revision_of
+from daemon.ledger.opening import file_of, revision_of
 from daemon.ledger.rebuilding import put_in_place, write
 from daemon.ledger.tables import HEAD
 from daemon.model import State

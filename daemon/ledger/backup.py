@@ -11,6 +11,7 @@ from typing import Final
 
 from daemon.durable import sync
 from daemon.errors import LedgerError
+from daemon.ledger.database import address_of
 
 #: What SQLite calls a file that is no database any more.
 DAMAGED: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
@@ -58,7 +59,7 @@ def damage(path: Path) -> str:
         with closing(_opened(path)) as connection:
             return _damage(connection)
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorname", "").startswith(DAMAGED):
+        if _says_damage(error):
             return str(error)
         raise LedgerError(f"ledger {path} cannot be looked into: {error}. Check who uses it, and its rights") from error
 
@@ -71,15 +72,22 @@ def _copy(ledger: Path, unfinished: Path) -> None:
         # The copy says that it has a write-ahead log, as the ledger does. One file is what people can carry.
         copy.execute("PRAGMA journal_mode=DELETE")
         if found := _damage(copy):
-            raise LedgerError(
-                f"ledger {ledger} is damaged, so no backup was made: {found}. "
-                "Stop the daemon, and restore an earlier backup or use `blobdrop ledger rebuild`"
-            )
+            raise LedgerError(_damaged(ledger, found))
+
+
+def _says_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(DAMAGED)
+
+
+def _damaged(ledger: Path, found: str) -> str:
+    return (
+        f"ledger {ledger} is damaged, so no backup was made: {found}. "
+        "Stop the daemon, and restore an earlier backup or use `blobdrop ledger rebuild`"
+    )
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    # mode=rw: never makes a file; reading a write-ahead log needs the right to write.
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
+    return sqlite3.connect(address_of(path), uri=True)
 
 
 def _damage(connection: sqlite3.Connection) -> str:
@@ -95,6 +103,8 @@ def _explained(ledger: Path, target: Path) -> Iterator[None]:
         reason = error.strerror or str(error)
         raise LedgerError(f"backup {target} cannot be written: {reason}. Check its folder, or name another") from error
     except sqlite3.Error as error:
+        if _says_damage(error):
+            raise LedgerError(_damaged(ledger, str(error))) from error
         raise LedgerError(
             f"ledger {ledger} cannot be copied to {target}: {error}. Check the room on both disks, and try again"
         ) from error

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from daemon.decisions import Action, Decision, Standing
 from daemon.errors import LedgerError
 from daemon.ledger import moves
-from daemon.ledger.opening import Database
+from daemon.ledger.database import Database
 from daemon.ledger.queries import IN_TABLE, chunked
 from daemon.ledger.rows import DropRow, Kind, drop_row, outcome_columns, storable
-from daemon.ledger.tables import decisions, drops
+from daemon.ledger.tables import decisions, drops, events
 from daemon.model import Batch, Feed, OnDuplicate, OnRevision, Outcome, State
 
 #: Drops that can be decided on.
@@ -41,6 +41,20 @@ class Decisions:
             found = [_decision(row) for row in connection.execute(waiting)]
             rows = _rows(connection, (each.drop_id for each in found))
         return tuple((each, rows[each.drop_id]) for each in found if each.drop_id in rows)
+
+    def newest(self) -> tuple[int, int]:
+        """Return the numbers of the newest event and of the newest decision; 0 before the first."""
+        with self._database.reading() as connection:
+            numbers = (connection.execute(sa.select(sa.func.max(each.c.id))).scalar() for each in (events, decisions))
+            event, decision = (number or 0 for number in numbers)
+        return event, decision
+
+    def is_asked(self, since: tuple[int, int]) -> bool:
+        """Tell whether a person has asked for something after the event and the decision with these numbers."""
+        retried = sa.select(events.c.id).where(events.c.id > since[0], events.c.kind == Kind.RETRIED)
+        decided = sa.select(decisions.c.id).where(decisions.c.id > since[1])
+        with self._database.reading() as connection:
+            return any(connection.execute(query.limit(1)).scalar() is not None for query in (retried, decided))
 
     def waiting(self) -> int:
         """Return how many decisions wait."""

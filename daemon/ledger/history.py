@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from daemon.ledger.opening import Database
+from daemon.ledger.database import Database
 from daemon.ledger.tables import batches, drops, events
 
 #: Rows that one transaction deletes: some hundredths of a second, in which others wait.

@@ -70,11 +70,11 @@ def held(ledger: Path, now: float) -> Iterator[Hold]:
     try:
         _take(lock, path)
         hold = Hold(session=uuid.uuid4().hex[:12], crashed=_crashed(lock))
-        _write(lock, json.dumps({"pid": os.getpid(), "since": now, **asdict(hold)}))
+        _write(lock, path, json.dumps({"pid": os.getpid(), "since": now, **asdict(hold)}))
         # A forked worker shares the lock; it must not keep it when the daemon is killed and the worker lives on.
         os.register_at_fork(after_in_child=lock.close)
         yield hold
-        _write(lock, "")
+        _write(lock, path, "")
     finally:
         lock.close()
 
@@ -118,11 +118,14 @@ def _crashed(lock: _Lock) -> tuple[str, ...]:
         return ()
 
 
-def _write(lock: _Lock, text: str) -> None:
-    os.ftruncate(lock.fd, 0)
-    os.pwrite(lock.fd, text.encode(), 0)
-    # After a power cut too the next holder is to know what this one may have left.
-    os.fsync(lock.fd)
+def _write(lock: _Lock, path: Path, text: str) -> None:
+    try:
+        os.ftruncate(lock.fd, 0)
+        os.pwrite(lock.fd, text.encode(), 0)
+        # After a power cut too the next holder is to know what this one may have left.
+        os.fsync(lock.fd)
+    except OSError as error:
+        raise LedgerError(f"{path} cannot be written: {error.strerror}. Check its disk; nothing is lost") from error
 
 
 def _holder(lock: _Lock) -> str:

@@ -11,12 +11,11 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 
 from daemon.errors import NotFoundError
-from daemon.ledger.opening import Database
+from daemon.ledger.database import Database
 from daemon.ledger.rows import (
     DropRow,
     Event,
     FeedSummary,
-    Kind,
     Waiting,
     drop_row,
     event_from,
@@ -25,7 +24,7 @@ from daemon.ledger.rows import (
     printable,
     storable,
 )
-from daemon.ledger.tables import about, batches, decisions, drops, events
+from daemon.ledger.tables import about, batches, drops, events
 from daemon.model import Batch, DataFile, Drop, Rows, State
 
 #: Values in one IN list: few statements, and far below SQLite's 32,766 parameters.
@@ -92,20 +91,6 @@ class Queries:
             return tuple(_batch(row) for row in connection.execute(query))
 
     # ---------------------------------------------------------------- WHAT IS TO BE DONE
-
-    def newest(self) -> tuple[int, int]:
-        """Return the numbers of the newest event and of the newest decision; 0 before the first."""
-        with self._database.reading() as connection:
-            numbers = (connection.execute(sa.select(sa.func.max(each.c.id))).scalar() for each in (events, decisions))
-            event, decision = (number or 0 for number in numbers)
-        return event, decision
-
-    def is_asked(self, since: tuple[int, int]) -> bool:
-        """Tell whether a person has asked for something after the event and the decision with these numbers."""
-        retried = sa.select(events.c.id).where(events.c.id > since[0], events.c.kind == Kind.RETRIED)
-        decided = sa.select(decisions.c.id).where(decisions.c.id > since[1])
-        with self._database.reading() as connection:
-            return any(connection.execute(query.limit(1)).scalar() is not None for query in (retried, decided))
 
     def known_versions(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], State]:
         """Return those (uri, version) pairs that the ledger has, with their states."""

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from daemon.durable import sync
 from daemon.errors import LedgerError
+from daemon.ledger.database import Database
 from daemon.ledger.moves import insert
-from daemon.ledger.opening import Database, make_tables
+from daemon.ledger.opening import make_tables
 from daemon.ledger.queries import chunked
 from daemon.ledger.rows import Kind, found_columns, outcome_columns, storable
 from daemon.ledger.tables import batches, drops, events

@@ -66,6 +66,10 @@ class Ledger(Queries):
         """Close every connection to it."""
         self._database.close()
 
+    def hurry(self) -> None:
+        """From now on hardly wait for other processes' writes: the daemon is to stop. From any thread or a signal."""
+        self._database.hurry()
+
     def hold(self, now: float) -> AbstractContextManager[Hold]:
         """Hold the ledger as its only daemon for the length of a `with`; commands need no hold.
 
@@ -148,16 +152,18 @@ class Ledger(Queries):
                 count += connection.execute(drops.delete().where(*where)).rowcount
         return count
 
-    def recover(self, now: float) -> int:
+    def recover(self, now: float, *, counts: bool = True) -> int:
         """Move every working drop that is in no intended batch back to found; return how many there were.
 
         For the daemon's start, under the hold: whoever worked them is dead. Open batches are resolved first or after.
+        `counts=False` takes the attempts back, for a daemon that starts over by itself: no drop was at fault.
         """
-        reason = "the daemon stopped while it was worked"
+        reason = "the daemon stopped while it was worked" if counts else "the daemon's work was broken off"
+        values: dict[str, Any] = {"not_before": 0.0, "reason": reason}
+        if not counts:
+            values["attempt"] = drops.c.attempt - 1
         with self._database.writing() as connection:
-            return moves.move(
-                connection, AT_WORK, Kind.RECOVERED, State.FOUND, now, note=reason, not_before=0.0, reason=reason
-            )
+            return moves.move(connection, AT_WORK, Kind.RECOVERED, State.FOUND, now, note=reason, **values)
 
     def retry(self, key: str | None, now: float) -> tuple[str, ...]:
         """Give a failed drop (an id, its beginning, or a name), or with None every failed one, another go.

@@ -33,6 +33,9 @@ class Store(Protocol):
             StoreError: the table cannot be read; nothing may be assumed.
         """
 
+    def columns(self, feed: str) -> pa.Schema:
+        """Return the columns of the feed's table, `date` among them; none where it has no table yet."""
+
     def holds(self, batch: Batch) -> bool:
         """Tell whether the table holds the batch, or a later one. Where it does, it does so after a power cut too.
 

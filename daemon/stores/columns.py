@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -54,11 +54,26 @@ def added(table: pa.Schema, schema: pa.Schema) -> tuple[pa.Field[Any], ...]:
     for column in schema:
         if column.name in table.names and table.field(column.name).type != column.type:
             raise StoreError(
-                f"column {column.name!r} is {table.field(column.name).type} in the table and {column.type} in the "
-                "contract, and a table's column keeps its type. Give the column another name in the contract, "
-                "or give the feed another name, which starts a new table."
+                f"column {column.name!r} is {column.type} in the file, as the contract has it, and "
+                f"{table.field(column.name).type} in the table, where a column keeps its type. Give the column its "
+                "earlier type or another name in the contract, or give the feed another name, which starts a new table."
             )
     return new
+
+
+def misfits(table: pa.Schema, brought: Iterable[pa.Schema | None]) -> Iterator[str]:
+    """Yield for each of the schemas why its rows cannot go into the table; empty where they can.
+
+    They go one after the other: what one adds is there for the next. None stands for no rows.
+    """
+    for schema in brought:
+        reason = ""
+        if schema is not None:
+            try:
+                table = pa.schema([*table, *added(table, arranged(schema))])
+            except StoreError as error:
+                reason = str(error)
+        yield reason
 
 
 def widened(rows: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -81,6 +96,4 @@ def _refuse_twins(names: list[str]) -> None:
     twins = [lower for lower, count in Counter(name.lower() for name in names).items() if count > 1]
     if twins:
         named = ", ".join(repr(name) for name in names if name.lower() in twins)
-        raise StoreError(
-            f"columns {named} differ in nothing but case, which a table cannot tell apart. Rename one in the contract."
-        )
+        raise StoreError(f"columns {named} differ in nothing but case, which a table cannot tell apart. Rename one.")

@@ -66,6 +66,12 @@ class DeltaStore:
             table = self._table(feed)
             return table.batch(self._app) if table else 0
 
+    def columns(self, feed: str) -> pa.Schema:
+        """Return the columns of the feed's table; none without a table."""
+        with self._using(feed):
+            table = self._table(feed)
+            return table.schema if table else pa.schema([])
+
     def holds(self, batch: Batch) -> bool:
         """Tell whether the table holds the batch, or a later one, for good."""
         if self.last_batch(batch.feed) < batch.number:

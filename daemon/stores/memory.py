@@ -68,6 +68,10 @@ class MemoryStore:
         """Return the number of the newest batch that the table holds; 0 for none."""
         return self._tables[feed].number if feed in self._tables else 0
 
+    def columns(self, feed: str) -> pa.Schema:
+        """Return the columns of the feed's table; none without a table."""
+        return self._tables[feed].schema if feed in self._tables else pa.schema([])
+
     def holds(self, batch: Batch) -> bool:
         """Tell whether the table holds the batch, or a later one."""
         return self.last_batch(batch.feed) >= batch.number

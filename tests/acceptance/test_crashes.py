@@ -19,7 +19,7 @@ from alembic.config import Config
 from deltalake import DeltaTable
 
 from daemon.ledger import tables
-from daemon.ledger.opening import Database
+from daemon.ledger.database import Database
 from tests.acceptance.conftest import wait_for
 from tests.acceptance.crashing import Outcome, Point, World, drop_first, drop_second
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.ledger import Ledger
 from tests.acceptance.conftest import Blobdrop, wait_for
 from tests.corpus import text
 
@@ -271,6 +272,33 @@ def test_a_daemon_whose_disk_is_read_only_says_so_and_goes_on_by_itself_when_it_
     assert blobdrop.states() == {"partial": 20}
     blobdrop.assert_every_row_is_in_one_place()
     assert blobdrop.leftovers() == []
+
+
+def test_a_ledger_on_a_read_only_disk_is_told_and_can_be_looked_into_and_backed_up(
+    blobdrop: Blobdrop, small_disk: Path
+) -> None:
+    blobdrop.settings["BLOBDROP_LEDGER__URL"] = f"sqlite:///{small_disk}/ledger.db"
+    blobdrop.drop("first.csv", text.good(tag="first-") + b"x,USERID,revenue,2026-03-01,1\n")
+    blobdrop.once(code=1)
+    blobdrop.drop("second.csv", text.good(tag="second-"))
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+
+    for command in (("run",), ("run", "--once"), ("quarantine", "release", "first.csv"), ("retry", "--all-failed")):
+        refused = blobdrop.run(*command)
+        assert refused.code == 3, command
+        assert f"ledger {small_disk}/ledger.db: its disk is read-only" in refused.stderr, command
+        assert "Traceback" not in refused.stderr
+    assert (blobdrop.root / "metrics" / "second.csv").exists()
+    assert "first.csv" in blobdrop.run("drops").stdout
+    assert blobdrop.run("ledger", "backup", "backup.db").code == 0
+    with Ledger.open_read(f"sqlite:///{blobdrop.folder}/backup.db") as backup:
+        assert [drop.name for drop in backup.drops()] == ["metrics/first.csv"]
+
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    blobdrop.once(code=0)
+    assert blobdrop.states() == {"partial": 1, "ingested": 1}
+    assert blobdrop.table().num_rows == 20
+    blobdrop.assert_every_row_is_in_one_place()
 
 
 def _fill(path: Path, leave: int) -> None:

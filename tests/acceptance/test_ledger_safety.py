@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -271,4 +272,56 @@ def test_a_ledger_that_another_process_locks_is_told_and_the_daemon_goes_on_by_i
     assert "Traceback" not in blobdrop.log
     assert blobdrop.table().num_rows == 60
     assert blobdrop.states() == {"ingested": 6}
+    assert blobdrop.leftovers() == []
+
+
+@contextmanager
+def locked(blobdrop: Blobdrop) -> Iterator[None]:
+    """Have another process write to the ledger, for as long as it takes."""
+    with closing(sqlite3.connect(ledger_of(blobdrop), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def test_a_daemon_that_finds_its_ledger_locked_at_its_start_says_so_and_loses_nothing(blobdrop: Blobdrop) -> None:
+    blobdrop.start()
+    for number in range(30):
+        blobdrop.drop(f"{number}.csv", text.good(2_000, tag=f"f{number}-"))
+    wait_for(lambda: list(blobdrop.store.glob("metrics/date=*/*.parquet")), "files are staged", every=0.002)
+    blobdrop.stop(signal.SIGKILL)
+    with locked(blobdrop):
+        refused = blobdrop.run("run")
+    assert refused.code == 3
+    assert "another process has kept it locked for 10 s. Stop that process, then try again" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+    blobdrop.once(code=0)
+    assert blobdrop.states() == {"ingested": 30}
+    assert units(blobdrop) == Counter({f"f{number}": 2_000 for number in range(30)})
+    assert blobdrop.leftovers() == []
+
+
+@pytest.mark.parametrize("when", ["at its start", "at work"])
+def test_a_daemon_that_is_told_to_stop_while_its_ledger_is_locked_does_so_at_once(
+    blobdrop: Blobdrop, when: str
+) -> None:
+    blobdrop.drop("first.csv", text.good(tag="first-"))
+    blobdrop.once(code=0)
+    if when == "at work":
+        blobdrop.start()
+    with locked(blobdrop):
+        for number in range(5):
+            blobdrop.drop(f"{number}.csv", text.good(tag=f"f{number}-"))
+        if when == "at its start":
+            blobdrop.begin()
+        lock = ledger_of(blobdrop).with_name("ledger.db.lock")
+        wait_for(lock.read_text, "the daemon holds the ledger", told=lambda: blobdrop.log)
+        time.sleep(1.5)  # and waits for it
+        assert blobdrop.stop(patience=8) in (0, 3)
+    assert "Traceback" not in blobdrop.log
+
+    blobdrop.once(code=0)
+    assert blobdrop.states() == {"ingested": 6}
+    assert blobdrop.table().num_rows == 60
     assert blobdrop.leftovers() == []

@@ -210,11 +210,19 @@ def test_a_column_of_another_type_is_refused_by_name(store: Store) -> None:
         commit(store, 2, rows("b", 1, metric_value=["1.5"]))
 
     assert str(caught.value) == (
-        "column 'metric_value' is double in the table and string in the contract, and a table's column keeps its type. "
-        "Give the column another name in the contract, or give the feed another name, which starts a new table."
+        "column 'metric_value' is string in the file, as the contract has it, and double in the table, where a column "
+        "keeps its type. Give the column its earlier type or another name in the contract, or give the feed another "
+        "name, which starts a new table."
     )
     assert store.last_batch(FEED) == 1
     assert drops(store) == [("a", 1)]
+
+
+def test_a_table_tells_its_columns(store: Store) -> None:
+    assert store.columns(FEED) == pa.schema([])
+    commit(store, 1, rows("a", 1))
+    assert store.columns(FEED) == store.read(FEED).schema
+    assert store.columns(FEED).field("metric_value").type == pa.float64()
 
 
 def test_columns_that_differ_in_case_are_refused(store: Store) -> None:

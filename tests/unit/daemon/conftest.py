@@ -20,11 +20,12 @@ from structlog.typing import FilteringBoundLogger
 from daemon.claims import Claims
 from daemon.committing import Committing
 from daemon.feeds import Feeds
-from daemon.ingest import Ingest, Rules
+from daemon.ingest import Ingest
 from daemon.intake import Intake
 from daemon.ledger import Ledger
 from daemon.loop import Loop, Pace
 from daemon.model import After, Batch, Drop, Feed, Limits, Prepared, Setup, State, Unit
+from daemon.parts import Parts, Rules
 from daemon.patience import GAVE_UP
 from daemon.pool import LostError
 from daemon.prepare import prepare
@@ -164,7 +165,7 @@ class Rig:
             "retry_seconds": 10.0,
             "limits": Limits(),
         } | self.rules
-        self.ingest = Ingest(
+        self.parts = Parts(
             ledger=self.ledger,
             hold=self.hold,
             store=self.store,
@@ -177,6 +178,7 @@ class Rig:
             log=self.log,
             clock=self.clock,
         )
+        self.ingest = Ingest(self.parts)
         self.intake = Intake(
             self.source, self.ledger, Feeds([self.feed]), at_work=self.ingest.at_work, clock=self.clock
         )
@@ -254,14 +256,7 @@ class Rig:
         )
 
     def committing(self, claims: Claims) -> Committing:
-        return Committing(
-            ledger=self.ledger,
-            store=self.store,
-            quarantine=self.quarantine,
-            claims=claims,
-            feeds={self.feed.name: self.feed},
-            clock=self.clock,
-        )
+        return Committing(self.parts, claims)
 
     def intend(self, prepared: Prepared) -> Batch:
         """Write a batch's intent into the ledger, and go no further."""

@@ -11,7 +11,7 @@ import pytest
 from daemon.claims import Claims
 from daemon.errors import LedgerError, StoreError, UndoneError, WorkError
 from daemon.ledger import Ledger
-from daemon.model import Batch, Drop, OnDuplicate, OnRevision, State
+from daemon.model import Batch, Drop, OnRevision, State
 from daemon.stores.delta import DeltaStore
 from tests.unit.daemon.conftest import Rig, dirty, good
 
@@ -193,55 +193,3 @@ def test_a_revision_takes_the_place_of_the_rows_before_it_where_the_feed_says_so
     assert rig.rows() == {versions[number]: rows for number, rows in left.items()}
     superseded = rig.ledger.drop(versions[0]).superseded_by
     assert superseded == (None if 0 in left else versions[1])
-
-
-# ---------------------------------------------------------------- DUPLICATES
-
-
-def stale(rig: Rig, claims: Claims, *units: tuple[Drop, ...]) -> list[set[str]]:
-    """Return, for each unit, whose bytes it brings again."""
-    prepared = [rig.prepare(unit, unit=f"u{number}") for number, unit in enumerate(units)]
-    found = rig.committing(claims).stale("metrics", prepared)
-    return [{customer for customer, _ in again} for again in found]
-
-
-def test_the_second_of_two_units_with_the_same_bytes_is_stale(rig: Rig) -> None:
-    claims, (a, b, c) = claimed(rig, a=good(2), b=good(2), c=good(3))
-    assert stale(rig, claims, (a,), (b,), (c,)) == [set(), {"default"}, set()]
-
-
-def test_a_unit_whose_bytes_have_come_into_the_table_since_is_stale(rig: Rig) -> None:
-    rig.take_in(a=good(2))
-    claims, (b,) = claimed(rig, b=good(2))
-    assert stale(rig, claims, (b,)) == [{"default"}]
-
-
-def test_another_customers_bytes_are_not_known(rig: Rig) -> None:
-    rig.take_in(a=good(2))
-    rig.source.put("acme/metrics/a.csv", good(2))
-    claims = Claims(rig.ledger, rig.quarantine, rig.clock)
-    (b,) = claims.claim(rig.intake.look().drops)
-    assert b.customer == "acme"
-    assert stale(rig, claims, (b,)) == [set()]
-
-
-def test_a_unit_that_is_stale_itself_makes_no_other_stale(rig: Rig) -> None:
-    """It is worked again without what is known, so what else it brings may still have to come from another unit."""
-    claims, (a, b, c, d) = claimed(rig, a=good(2), b=good(2), c=good(3), d=good(3))
-    assert stale(rig, claims, (a,), (b, c), (d,)) == [set(), {"default"}, set()]
-
-
-def test_a_feed_that_takes_duplicates_has_none(rig_of: Callable[..., Rig]) -> None:
-    rig = rig_of(feed_duplicates=OnDuplicate.INGEST)
-    claims, (a, b) = claimed(rig, a=good(2), b=good(2))
-    assert stale(rig, claims, (a,), (b,)) == [set(), set()]
-
-
-def test_undoing_a_unit_leaves_nothing_of_it(rig: Rig) -> None:
-    claims, (a, b) = claimed(rig, a=good(2), b=dirty())
-    unit, prepared = rig.prepare([a, b])
-    assert rig.staged()
-    assert rig.entries() == [b.id]
-    rig.committing(claims).undo(unit, prepared)
-    assert rig.staged() == set()
-    assert rig.entries() == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -372,6 +372,37 @@ def test_a_disk_that_cannot_be_staged_on_costs_no_attempt(rig: Rig) -> None:
     rig.loop.run_once()
     assert rig.rows() == {drops[0].id: 2}
     assert rig.workers.stopped == 1  # at the end of the run; nothing was started over for it
+
+
+def test_a_disk_that_cannot_even_be_swept_costs_no_attempt(rig_of: Callable[..., Rig]) -> None:
+    """The staging failed, and what it has left cannot be deleted either."""
+
+    class Stuck(DeltaStore):
+        is_stuck = True
+
+        def sweep(self, feed: str, units: Collection[str]) -> int:
+            if self.is_stuck:
+                raise StoreError("the disk is gone")
+            return super().sweep(feed, units)
+
+    rig = rig_of(store_of=lambda url, app: Stuck(url, app=app), rules={"attempts": 1})
+    assert isinstance(rig.store, Stuck)
+    (drop,) = claim_and_hold(rig, a=good(2))
+    for _ in range(3):
+        rig.workers.lose(StoreError("the disk is full"))
+        with pytest.raises(StoreError, match="the disk is gone"):
+            rig.ingest.collect()
+        rig.store.is_stuck = False
+        rig.ingest.collect()
+        rig.store.is_stuck = True
+        assert [each.drop.attempt for each in rig.ledger.waiting()] == [1]
+        rig.ingest.claim([drop])
+        rig.ingest.pump()
+
+    rig.store.is_stuck = False
+    rig.turn()
+    assert rig.rows() == {drop.id: 2}
+    assert rig.staged() == rig.in_table()
 
 
 @pytest.mark.parametrize(

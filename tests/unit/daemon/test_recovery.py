@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -22,15 +23,7 @@ class Unreadable(DeltaStore):
 
 
 def recovered(rig: Rig) -> int:
-    return recover(
-        rig.ledger,
-        rig.store,
-        rig.quarantine,
-        feeds=[rig.feed.name],
-        sessions=rig.hold.crashed,
-        now=rig.clock(),
-        log=rig.log,
-    )
+    return recover(rig.parts, rig.hold.crashed)
 
 
 def test_where_nothing_was_left_nothing_changes(rig: Rig) -> None:
@@ -147,10 +140,10 @@ def test_a_table_that_cannot_be_read_is_not_taken_for_an_empty_one(rig_of: Calla
     rig.crash()
     rig.start()
     staged = rig.staged()
-    rig.store = Unreadable(str(rig.folder / "tables"), app=rig.ledger.identity)
+    unreadable = Unreadable(str(rig.folder / "tables"), app=rig.ledger.identity)
 
     with pytest.raises(StoreError, match="metrics: the disk is gone"):
-        recovered(rig)
+        recover(replace(rig.parts, store=unreadable), rig.hold.crashed)
     assert len(rig.ledger.open_batches()) == 1
     assert rig.staged() == staged
     assert rig.state(drops[0]) is State.WORKING

@@ -94,6 +94,9 @@ def test_a_damaged_ledger_is_not_backed_up_and_leaves_the_last_backup_alone(worl
     assert damage(world.path)
     with pytest.raises(LedgerError, match=r"damaged|malformed"):
         back_up(world.path, target, force=True)
+    world.path.write_bytes(b"no database" * 999)
+    with pytest.raises(LedgerError, match=r"is damaged, so no backup was made: file is not a database"):
+        back_up(world.path, target, force=True)
     assert target.read_bytes() == before
     assert not list(tmp_path.glob(".*.tmp"))
 

@@ -12,7 +12,7 @@ from alembic.config import Config
 from daemon.decisions import Action, Decision, Standing
 from daemon.errors import LedgerError
 from daemon.ledger import Ledger, tables
-from daemon.ledger.opening import Database
+from daemon.ledger.database import Database
 from daemon.model import Batch, Drop, Feed, OnDuplicate, OnRevision, Rows, State
 
 if TYPE_CHECKING:

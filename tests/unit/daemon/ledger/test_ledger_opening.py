@@ -8,6 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,8 +20,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from daemon.errors import LedgerError, LedgerMissingError
-from daemon.ledger import Ledger, opening, tables
-from daemon.ledger.opening import Database, file_of, migrate
+from daemon.ledger import Ledger, database, tables
+from daemon.ledger.database import Database
+from daemon.ledger.opening import file_of, migrate
 from tests.unit.daemon.ledger.conftest import World
 
 ROOT = Path(__file__).parents[4]
@@ -321,11 +324,23 @@ class TestWhatADatabaseReports:
             world.claim("a.csv")
 
     def test_a_locked_ledger_says_so_after_a_while(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(opening, "BUSY_SECONDS", 0.05)
+        monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
         other = Database(world.path)
 
         with world.ledger._database.writing(), pytest.raises(LedgerError, match="kept it locked"), other.writing():
             pass
+        other.close()
+
+    def test_who_is_in_a_hurry_hardly_waits_and_says_for_how_long(self, world: World) -> None:
+        other = Database(world.path)
+        began = time.monotonic()
+        threading.Timer(0.3, other.hurry).start()
+
+        with world.ledger._database.writing(), pytest.raises(LedgerError, match="locked for 1 s"), other.writing():
+            pass
+        assert time.monotonic() - began < 5
+        with other.writing() as connection:
+            assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 10_000
         other.close()
 
     def test_readers_do_not_wait_for_a_writer(self, world: World) -> None:
