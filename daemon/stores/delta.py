@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,7 +20,7 @@ from daemon.stores.compacting import SCRATCH, clear, compact
 from daemon.stores.contents import held_in
 from daemon.stores.expiring import expire
 from daemon.stores.rewriting import Holding, holding, without
-from daemon.stores.transactions import Change, Mark, Table, clear_log, create, explained, has_log
+from daemon.stores.transactions import Change, Mark, Table, clear_log, create, explained, has_log, sync_whole_log
 
 #: How often a batch is tried again because another change came first. Each time somebody else got on, so this is only
 #: reached when something is wrong.
@@ -77,7 +76,8 @@ class DeltaStore:
         if self.last_batch(batch.feed) < batch.number:
             return False
         # Whoever committed it may have been killed before it pushed the log's entry to the disk.
-        os.sync()
+        with self._using(batch.feed):
+            sync_whole_log(self._root(batch.feed))
         return True
 
     def commit(self, batch: Batch, schema: pa.Schema) -> None:

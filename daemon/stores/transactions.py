@@ -241,6 +241,17 @@ def sync_log(root: Path, version: int) -> None:
         sync(path)
 
 
+def sync_whole_log(root: Path) -> None:
+    """Push every entry of the log to the disk; those that are there already cost nothing worth naming.
+
+    Not `os.sync`, which waits for everything that anybody has written on the machine.
+    """
+    log = root / "_delta_log"
+    for path in (*log.iterdir(), log):
+        with contextlib.suppress(FileNotFoundError):  # somebody has cleaned up meanwhile
+            sync(path)
+
+
 def clear_log(root: Path) -> None:
     """Delete what a killed commit has left in the log: the library writes `ENTRY#1`, links it, and takes it away.
 
