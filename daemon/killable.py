@@ -92,6 +92,8 @@ def serve(tasks: Connection[Said, Any], saying: Connection[Any, Any], begin: Cal
     # A group of its own, so that what a contract starts can be killed with it. To stop is for the daemon alone, which
     # gives back what its workers have, and kills them.
     os.setpgid(0, 0)
+    # It ends a worker whose patience is over, whatever those who started it have thought of it.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     for told_to_stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(told_to_stop, signal.SIG_IGN)
     for written in (1, 2):
