@@ -8,8 +8,8 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Callable, Iterator, MutableSet
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterator, MutableSet, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +18,7 @@ from urllib.parse import quote_from_bytes
 from daemon.durable import sync
 from daemon.errors import ChangedError, SourceError
 from daemon.model import After, Found
+from daemon.sources import one_by_one
 from daemon.sources.archived import Archived, archived, expire
 from daemon.sources.moving import archive, remove, version_of
 from daemon.sources.names import left_out, left_out_folder
@@ -86,6 +87,11 @@ class FolderSource:
         """
         return max(0.0, self._settle_seconds - max(now - found.modified, seen_seconds))
 
+    def ahead(self, founds: Sequence[Found]) -> AbstractContextManager[None]:
+        """Do nothing: files are near."""
+        del founds
+        return nullcontext()
+
     def fetch(self, found: Found) -> AbstractContextManager[Path]:
         """Give the file itself, not a copy."""
         return _Reading(self._path(found), found)
@@ -99,6 +105,10 @@ class FolderSource:
                 self._changed.add(os.path.dirname(path))
             elif after is After.ARCHIVE and (folder := archive(self._root, found, self.fetch)):
                 self._changed.update((os.path.dirname(path), folder, os.path.dirname(folder)))
+
+    def settle_all(self, founds: Sequence[Found], after: After) -> Iterator[tuple[Found, SourceError | None]]:
+        """Settle files one after the other."""
+        return one_by_one(self.settle, founds, after)
 
     def flush(self) -> None:
         """Sync the folders that files have left and those that they have come to."""
@@ -137,6 +147,9 @@ class FolderSource:
         finally:
             self._watching.stop()
             self._watching = None
+
+    def stop(self) -> None:
+        """Do nothing: nothing of a folder is waited for."""
 
     def _path(self, found: Found) -> str:
         """Return the file's path, which is always below the root, whatever the name says."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from daemon.errors import ChangedError
+from daemon.errors import ChangedError, SourceError
 from daemon.model import After, Found
+from daemon.sources import one_by_one
 from daemon.sources.names import left_out_path
 
 
@@ -68,6 +69,11 @@ class MemorySource:
         """Tell what is left of the settling time."""
         return max(0.0, self._settle_seconds - max(now - found.modified, seen_seconds))
 
+    def ahead(self, founds: Sequence[Found]) -> AbstractContextManager[None]:
+        """Do nothing: nothing is nearer."""
+        del founds
+        return nullcontext()
+
     @contextmanager
     def fetch(self, found: Found) -> Iterator[Path]:
         """Write the bytes into a file that lives as long as the `with`."""
@@ -90,6 +96,10 @@ class MemorySource:
             self._archived_at[found.name, found.version] = time.time()
         del self._objects[found.name]
 
+    def settle_all(self, founds: Sequence[Found], after: After) -> Iterator[tuple[Found, SourceError | None]]:
+        """Settle objects one after the other."""
+        return one_by_one(self.settle, founds, after)
+
     def flush(self) -> None:
         """Do nothing: no memory survives a power cut."""
 
@@ -107,6 +117,9 @@ class MemorySource:
             yield
         finally:
             self._wakes = tuple(each for each in self._wakes if each is not wake)
+
+    def stop(self) -> None:
+        """Do nothing: nothing is waited for."""
 
     def _current(self, found: Found) -> _Object:
         it = self._objects.get(found.name)

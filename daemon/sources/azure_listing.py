@@ -1,0 +1,175 @@
+"""Lists a container: page after page as they come, with a parser that takes what a drop needs and nothing else."""
+
+from __future__ import annotations
+
+import email.utils
+import functools
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
+from xml.etree import ElementTree as ET
+
+from daemon.cloud.client import Client, Reply
+from daemon.errors import SourceError, UnreachableError, WorkError
+
+#: "If the request does not specify maxresults, or specifies a value greater than 5000, the server will return up to
+#: 5000 items" (List Blobs).
+PAGE: Final = 5000
+#: Pages that are fetched ahead of those that are being looked at.
+PAGES_AHEAD: Final = 2
+#: Seconds between two looks whether anybody still wants the listing.
+LOOK_SECONDS: Final = 0.2
+#: Seconds by which two clocks may differ unnoticed: a `Date` has whole seconds, and travels.
+CLOCKS_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blob:
+    """A blob as a listing shows it."""
+
+    #: Below the prefix.
+    name: str
+    #: Without quotes; empty for one of which nothing is committed yet.
+    etag: str
+    #: Bytes.
+    size: int
+    #: Unix seconds by the service's clock.
+    modified: float
+    is_append: bool
+    is_sealed: bool
+    is_folder: bool
+    is_leased: bool
+    #: In the tier Archive, or on its way out of it: it cannot be read.
+    is_frozen: bool
+    #: The part of `Properties` that tells of a copy: pending, success, failed; empty for none.
+    copying: str
+
+
+class Listing:
+    """One listing under way. Pages come from a thread of its own, so that they are looked at while others travel."""
+
+    def __init__(self, client: Client, folder: str = "") -> None:
+        """Begin to list what is below the client's place, or below a folder of it."""
+        self._client, self._folder = client, folder
+        #: Seconds by which the service's clock is ahead of ours; 0.0 where that cannot be told from the way.
+        self.ahead_seconds = 0.0
+        self._pages: queue.Queue[ET.Element | WorkError | None] = queue.Queue(PAGES_AHEAD)
+        self._left = False
+        self._thread = threading.Thread(target=self._fetch, name="listing", daemon=True)
+
+    def __iter__(self) -> Iterator[Blob]:
+        """Yield every blob.
+
+        Raises:
+            SourceError: the container cannot be listed now.
+        """
+        self._thread.start()
+        strip = len(self._client.place.prefix)
+        try:
+            while (page := self._next()) is not None:
+                for element in page.iterfind("Blobs/Blob"):
+                    yield _blob(element, strip)
+        finally:
+            self._left = True
+
+    def leave(self) -> None:
+        """Have whoever waits for a page stop waiting. From any thread, or a signal's handler: it takes no lock."""
+        self._left = True
+
+    def _next(self) -> ET.Element | None:
+        while not self._left:
+            try:
+                page = self._pages.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
+                continue
+            if isinstance(page, WorkError):
+                raise page
+            return page
+        raise UnreachableError(f"{self._client.place}: the listing was broken off, as the daemon stops")
+
+    def _fetch(self) -> None:
+        marker = ""
+        try:
+            while not self._left:
+                page = self._page(marker)
+                self._put(page)
+                marker = page.findtext("NextMarker") or ""
+                if not marker:
+                    break
+            self._put(None)
+        except WorkError as error:
+            self._put(error)
+
+    def _put(self, page: ET.Element | WorkError | None) -> None:
+        while not self._left:
+            try:
+                self._pages.put(page, timeout=LOOK_SECONDS)
+            except queue.Full:
+                continue
+            return
+
+    def _page(self, marker: str) -> ET.Element:
+        place = self._client.place
+        query = {"restype": "container", "comp": "list", "maxresults": str(PAGE), "include": "uncommittedblobs,copy"}
+        if prefix := place.prefix + self._folder:
+            query["prefix"] = prefix
+        if marker:
+            query["marker"] = marker
+        reply = self._client.send("GET", query=query)
+        if not reply.ok:
+            raise SourceError(refusal(self._client, reply))
+        self.ahead_seconds = _ahead(reply)
+        try:
+            return ET.fromstring(reply.body)  # noqa: S314 - expat limits what entities grow to, and the service escapes names
+        except ET.ParseError as error:
+            raise UnreachableError(f"{place}: its listing is no XML ({error}); see that the URL is right") from None
+
+
+def refusal(client: Client, reply: Reply) -> str:
+    """Say why a container cannot be listed."""
+    if reply.status == 404:  # noqa: PLR2004 - not found
+        return (
+            f"{client.place.url}: there is no such container; make it (az storage container create), or mend source.url"
+        )
+    return f"{client.place.url} cannot be listed: {reply.status} {reply.code}".rstrip()
+
+
+def _ahead(reply: Reply) -> float:
+    date = reply.headers.get("Date", "")
+    try:
+        seconds = email.utils.parsedate_to_datetime(date).timestamp() - time.time()
+    except ValueError:
+        return 0.0
+    return seconds if abs(seconds) > CLOCKS_SECONDS else 0.0
+
+
+def _blob(element: ET.Element, strip: int) -> Blob:
+    """Read an entry, whose elements may come in any order, and some of them not at all."""
+    name = element.find("Name")
+    text = (name.text or "") if name is not None else ""
+    if name is not None and name.get("Encoded") == "true":
+        text = unquote(text)
+    properties = element.find("Properties")
+    of = {each.tag: each.text or "" for each in properties} if properties is not None else {}
+    return Blob(
+        name=text[strip:],
+        etag=of.get("Etag", "").strip('"'),
+        size=int(of.get("Content-Length") or 0),
+        modified=_seconds(of.get("Last-Modified", "")),
+        is_append=of.get("BlobType") == "AppendBlob",
+        is_sealed=of.get("Sealed") == "true",
+        is_folder=of.get("ResourceType") == "directory",
+        is_leased=of.get("LeaseStatus") == "locked",
+        is_frozen=of.get("AccessTier") == "Archive" or "ArchiveStatus" in of,
+        copying=of.get("CopyStatus", ""),
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _seconds(date: str) -> float:
+    """Return the unix seconds of an HTTP date; 0.0 where there is none."""
+    return email.utils.parsedate_to_datetime(date).timestamp() if date else 0.0
