@@ -52,7 +52,7 @@ $(VENV)/.bench: deploy/bench.lock pyproject.toml
 $(VENV)/.azurite: $(VENV)/.test tests/azurite/package.json tests/azurite/package-lock.json
 	@echo "installing tests/azurite/package-lock.json"
 	@mkdir -p $(VENV)/azurite && cp tests/azurite/package.json tests/azurite/package-lock.json $(VENV)/azurite
-	@$(BIN)/npm ci --prefix $(VENV)/azurite --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@$(BIN)/npm ci --prefix $(VENV)/azurite --omit=optional --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
 	@touch $@
 
 # Bytecode is compiled whatever the environment says: without it the start takes seconds longer.

@@ -85,7 +85,7 @@ def _split(url: str) -> SplitResult:
     if not parts.hostname or port == 0:
         raise ValueError(f"this is no URL of a container; expected {EXAMPLES}")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("a container's URL has no user and no password; keys come from the environment")
+        raise ValueError("a container's URL has no user and no password")
     if (parts.query and not signature_of(url)) or parts.fragment:
         raise ValueError(f"nothing may stand behind ? or # in it; expected {EXAMPLES}")
     return parts

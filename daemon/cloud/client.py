@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import logging
 import random
 import re
 import threading
@@ -15,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import requests
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
@@ -39,6 +40,8 @@ FIRST_WAIT_SECONDS: Final = 0.2
 LONGEST_WAIT_SECONDS: Final = 10.0
 #: Bytes of a block that a body is read in.
 BLOCK_BYTES: Final = 1024**2
+#: What these log of a failed request is told by the error that comes of it.
+LIBRARIES: Final = ("azure", "urllib3", "msal")
 #: Errors of the wire: of the SDK, of what it uses, of the system.
 WIRE_ERRORS: Final = (AzureError, requests.RequestException, OSError)
 
@@ -78,6 +81,8 @@ class Reply:
 @functools.cache
 def client_of(place: Address, credential: Credential, deadlines: Deadlines, connections: int) -> Client:
     """Return this process's client of a container: its connections outlive a unit of work."""
+    for library in LIBRARIES:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     return Client(place, credential, deadlines, connections)
 
 
@@ -164,7 +169,7 @@ class Client:
         raise NotPermittedError(
             f"{self.url(name) if name else self.place.url}: {method} was refused with {reply.status} "
             f"{reply.code or 'and no reason'}, opened by the {self._credential.kind} from {self._credential.origin}; "
-            f"{_remedy(reply.code)}"
+            f"{_remedy(reply.code, self._credential.sas)}"
         )
 
     def _unreachable(self, reply: Reply | Exception) -> UnreachableError:
@@ -220,16 +225,33 @@ def _asked_wait(reply: Reply) -> float:
 
 def reason(error: BaseException) -> str:
     """Say in a line what went wrong on the wire: what the system says, where it says so. Holds no signature."""
-    innermost: BaseException | None = error
-    while innermost is not None:
-        if isinstance(innermost, OSError) and innermost.strerror:
-            return innermost.strerror
-        innermost = innermost.__cause__ or innermost.__context__
+    for one in _chain(error):
+        if isinstance(one, OSError) and one.strerror:
+            return one.strerror
+        if isinstance(one, TimeoutError):
+            return "it did not answer in time"
     return _SIGNATURE.sub("sig=***", (str(error) or type(error).__name__).splitlines()[0])
 
 
-def _remedy(code: str) -> str:
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it comes of: the causes are hidden in arguments, too."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        named = (getattr(one, name, None) for name in ("inner_exception", "reason"))
+        inner = (one.__cause__, one.__context__, *named, *one.args)
+        waiting += [each for each in inner if isinstance(each, BaseException)]
+
+
+def _remedy(code: str, sas: str) -> str:
     """Say what to do about a refusal, by its name (Blob service error codes)."""
+    end = dict(parse_qsl(sas)).get("se", "")
+    if end and end < time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()):
+        return f"the signature was over at {end}: have another one made"
     if code in ("AuthorizationPermissionMismatch", "AuthorizationServiceMismatch", "AuthorizationResourceTypeMismatch"):
         return "give it the rights read, write, delete and list of this container"
     if code == "AuthorizationFailure":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import functools
 import queue
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ from daemon.errors import SourceError, UnreachableError, WorkError
 PAGE: Final = 5000
 #: Pages that are fetched ahead of those that are being looked at.
 PAGES_AHEAD: Final = 2
+#: Bytes at a page's end among which the marker of the next one is.
+TAIL: Final = 16_384
+_MARKER: Final = re.compile(rb"<NextMarker>[^<]*</NextMarker>")
 #: Seconds between two looks whether anybody still wants the listing.
 LOOK_SECONDS: Final = 0.2
 #: Seconds by which two clocks may differ unnoticed: a `Date` has whole seconds, and travels.
@@ -57,7 +61,7 @@ class Listing:
         self._client, self._folder = client, folder
         #: Seconds by which the service's clock is ahead of ours; 0.0 where that cannot be told from the way.
         self.ahead_seconds = 0.0
-        self._pages: queue.Queue[ET.Element | WorkError | None] = queue.Queue(PAGES_AHEAD)
+        self._pages: queue.Queue[bytes | WorkError | None] = queue.Queue(PAGES_AHEAD)
         self._left = False
         self._thread = threading.Thread(target=self._fetch, name="listing", daemon=True)
 
@@ -71,7 +75,7 @@ class Listing:
         strip = len(self._client.place.prefix)
         try:
             while (page := self._next()) is not None:
-                for element in page.iterfind("Blobs/Blob"):
+                for element in self._parsed(page).iterfind("Blobs/Blob"):
                     yield _blob(element, strip)
         finally:
             self._left = True
@@ -80,7 +84,7 @@ class Listing:
         """Have whoever waits for a page stop waiting. From any thread, or a signal's handler: it takes no lock."""
         self._left = True
 
-    def _next(self) -> ET.Element | None:
+    def _next(self) -> bytes | None:
         while not self._left:
             try:
                 page = self._pages.get(timeout=LOOK_SECONDS)
@@ -91,20 +95,31 @@ class Listing:
             return page
         raise UnreachableError(f"{self._client.place}: the listing was broken off, as the daemon stops")
 
+    def _parsed(self, page: bytes) -> ET.Element:
+        try:
+            return ET.fromstring(page)  # noqa: S314 - expat limits what entities grow to
+        except ET.ParseError as error:
+            raise UnreachableError(
+                f"{self._client.place}: its listing is no XML ({error}); see that the URL is right"
+            ) from None
+
+    # ---------------------------------------------------------------- IN THE THREAD
+
     def _fetch(self) -> None:
+        """Ask for the next page as soon as it is known which one that is: the one before is looked at meanwhile."""
         marker = ""
         try:
             while not self._left:
                 page = self._page(marker)
                 self._put(page)
-                marker = page.findtext("NextMarker") or ""
+                marker = _next_marker(page)
                 if not marker:
                     break
             self._put(None)
         except WorkError as error:
             self._put(error)
 
-    def _put(self, page: ET.Element | WorkError | None) -> None:
+    def _put(self, page: bytes | WorkError | None) -> None:
         while not self._left:
             try:
                 self._pages.put(page, timeout=LOOK_SECONDS)
@@ -112,10 +127,9 @@ class Listing:
                 continue
             return
 
-    def _page(self, marker: str) -> ET.Element:
-        place = self._client.place
+    def _page(self, marker: str) -> bytes:
         query = {"restype": "container", "comp": "list", "maxresults": str(PAGE), "include": "uncommittedblobs,copy"}
-        if prefix := place.prefix + self._folder:
+        if prefix := self._client.place.prefix + self._folder:
             query["prefix"] = prefix
         if marker:
             query["marker"] = marker
@@ -123,10 +137,13 @@ class Listing:
         if not reply.ok:
             raise SourceError(refusal(self._client, reply))
         self.ahead_seconds = _ahead(reply)
-        try:
-            return ET.fromstring(reply.body)  # noqa: S314 - expat limits what entities grow to, and the service escapes names
-        except ET.ParseError as error:
-            raise UnreachableError(f"{place}: its listing is no XML ({error}); see that the URL is right") from None
+        return reply.body
+
+
+def _next_marker(page: bytes) -> str:
+    """Return what to ask the next page with, without reading the whole of this one; empty after the last."""
+    found = _MARKER.search(page, max(0, len(page) - TAIL))
+    return ET.fromstring(found[0]).text or "" if found else ""  # noqa: S314 - as above
 
 
 def refusal(client: Client, reply: Reply) -> str:
