@@ -20,7 +20,7 @@ from daemon.model import After, Found
 from daemon.settings import MB, SourceSettings
 from daemon.sources import azure_settling
 from daemon.sources.at_once import at_once, in_order
-from daemon.sources.azure_listing import Listing, refusal
+from daemon.sources.azure_listing import PAGE, Listing, refusal
 from daemon.sources.azure_notes import Notes
 from daemon.sources.azure_reading import bring, spool_folder
 from daemon.sources.names import left_out_path
@@ -86,6 +86,9 @@ class AzureSource:
         self._ahead_seconds = 0.0
         self._listing: Listing | None = None
         self._is_over = False
+        #: The most that a listing has shown of our own archive and other folders without drops. As that grows,
+        #: it takes fewer requests to list the others one by one.
+        self._passed_over = 0
         #: What was brought ahead of being fetched, by drop.
         self._brought: dict[str, Path | SourceError] = {}
 
@@ -112,16 +115,21 @@ class AzureSource:
         """
         self._notes.begin()
         growing: set[str] = set()
-        self._listing = listing = Listing(self._client())
+        self._listing = listing = Listing(self._client(), most_folders=self._passed_over // PAGE)
+        passed_over = 0
         for blob in listing:
             name = blob.name
-            if blob.is_folder or left_out_path(name) or self._notes.takes(blob):
+            if left_out_path(name):
+                passed_over += 1
+                continue
+            if blob.is_folder or self._notes.takes(blob):
                 continue
             uri = self._base + (name if _plain(name) else quoted(name))
             if blob.is_append and not blob.is_sealed:
                 growing.add(uri)
             yield Found(uri=uri, name=name, version=blob.etag, size=blob.size, modified=blob.modified)
         self._growing, self._ahead_seconds, self._listing = frozenset(growing), listing.ahead_seconds, None
+        self._passed_over = max(self._passed_over, passed_over)
         self._notes.tell()
 
     def seconds_to_complete(self, found: Found, seen_seconds: float, now: float) -> float:
@@ -192,7 +200,7 @@ class AzureSource:
 
     def expire(self, before: float) -> Iterator[int]:
         """Delete from `_archive/` what came there before then."""
-        yield from azure_settling.expire(self._client(), before - self._ahead_seconds)
+        yield from azure_settling.expire(self._client(), before + self._ahead_seconds)
 
     @contextmanager
     def watch(self, wake: Callable[[], None]) -> Iterator[None]:

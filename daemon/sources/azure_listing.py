@@ -8,14 +8,16 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
 from daemon.cloud.client import Client, Reply
 from daemon.errors import SourceError, UnreachableError, WorkError
+from daemon.sources.names import left_out_folder
 
 #: "If the request does not specify maxresults, or specifies a value greater than 5000, the server will return up to
 #: 5000 items" (List Blobs).
@@ -56,9 +58,12 @@ class Blob:
 class Listing:
     """One listing under way. Pages come from a thread of its own, so that they are looked at while others travel."""
 
-    def __init__(self, client: Client, folder: str = "") -> None:
-        """Begin to list what is below the client's place, or below a folder of it."""
-        self._client, self._folder = client, folder
+    def __init__(self, client: Client, folder: str = "", *, most_folders: int = 0) -> None:
+        """Begin to list what is below the client's place, or below a folder of it.
+
+        With no more than `most_folders` folders at its top, what is below those that hold no drops is not asked for.
+        """
+        self._client, self._prefix, self._most_folders = client, client.place.prefix + folder, most_folders
         #: Seconds by which the service's clock is ahead of ours; 0.0 where that cannot be told from the way.
         self.ahead_seconds = 0.0
         self._pages: queue.Queue[bytes | WorkError | None] = queue.Queue(PAGES_AHEAD)
@@ -107,17 +112,40 @@ class Listing:
 
     def _fetch(self) -> None:
         """Ask for the next page as soon as it is known which one that is: the one before is looked at meanwhile."""
-        marker = ""
         try:
-            while not self._left:
-                page = self._page(marker)
-                self._put(page)
-                marker = _next_marker(page)
-                if not marker:
-                    break
+            for prefix in self._prefixes() or (self._prefix,):
+                for page in self._pages_of(prefix):
+                    self._put(page)
             self._put(None)
         except WorkError as error:
             self._put(error)
+
+    def _prefixes(self) -> list[str]:
+        """Return the folders to list one by one, with what lies beside them put already; none to list all at once."""
+        if not self._most_folders:
+            return []
+        beside = list(self._pages_of(self._prefix, {"delimiter": "/"}))
+        folders = [name for page in beside for name in self._folders(page)]
+        if len(folders) > self._most_folders:
+            return []
+        for page in beside:
+            self._put(page)
+        return folders
+
+    def _folders(self, page: bytes) -> Iterator[str]:
+        for element in self._parsed(page).iterfind("Blobs/BlobPrefix/Name"):
+            name = _text(element)
+            if not left_out_folder(name[len(self._prefix) :] or "/"):
+                yield name
+
+    def _pages_of(self, prefix: str, query: Mapping[str, str] = MappingProxyType({})) -> Iterator[bytes]:
+        marker = ""
+        while not self._left:
+            page = self._page({**query, **({"prefix": prefix} if prefix else {})}, marker)
+            yield page
+            marker = _next_marker(page)
+            if not marker:
+                return
 
     def _put(self, page: bytes | WorkError | None) -> None:
         while not self._left:
@@ -127,13 +155,9 @@ class Listing:
                 continue
             return
 
-    def _page(self, marker: str) -> bytes:
-        query = {"restype": "container", "comp": "list", "maxresults": str(PAGE), "include": "uncommittedblobs,copy"}
-        if prefix := self._client.place.prefix + self._folder:
-            query["prefix"] = prefix
-        if marker:
-            query["marker"] = marker
-        reply = self._client.send("GET", query=query)
+    def _page(self, query: Mapping[str, str], marker: str) -> bytes:
+        asked = {"restype": "container", "comp": "list", "maxresults": str(PAGE), "include": "uncommittedblobs,copy"}
+        reply = self._client.send("GET", query={**asked, **query, **({"marker": marker} if marker else {})})
         if not reply.ok:
             raise SourceError(refusal(self._client, reply))
         self.ahead_seconds = _ahead(reply)
@@ -167,9 +191,7 @@ def _ahead(reply: Reply) -> float:
 def _blob(element: ET.Element, strip: int) -> Blob:
     """Read an entry, whose elements may come in any order, and some of them not at all."""
     name = element.find("Name")
-    text = (name.text or "") if name is not None else ""
-    if name is not None and name.get("Encoded") == "true":
-        text = unquote(text)
+    text = _text(name) if name is not None else ""
     properties = element.find("Properties")
     of = {each.tag: each.text or "" for each in properties} if properties is not None else {}
     return Blob(
@@ -184,6 +206,12 @@ def _blob(element: ET.Element, strip: int) -> Blob:
         is_frozen=of.get("AccessTier") == "Archive" or "ArchiveStatus" in of,
         copying=of.get("CopyStatus", ""),
     )
+
+
+def _text(name: ET.Element) -> str:
+    """Return a name; one that XML cannot hold is encoded (List Blobs, since 2021-02-12)."""
+    text = name.text or ""
+    return unquote(text) if name.get("Encoded") == "true" else text
 
 
 @functools.lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ import hashlib
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from azure.storage.blob import (
@@ -98,6 +99,37 @@ def test_pages_are_followed_to_their_end(
         container.put(f"a&{number}.csv", b"1")
 
     assert set(listed(source)) == {f"a&{number}.csv" for number in range(7)}
+
+
+def test_a_large_archive_is_not_listed_again_and_again(
+    container: Container, source: AzureSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.sources.azure_listing.PAGE", 5)
+    monkeypatch.setattr("daemon.sources.azure.PAGE", 5)
+    for number in range(22):
+        container.put(f"_archive/{number:02}.csv", b"1")
+    dropped = {"a.csv", "z.csv", "acme/b.csv", "acme/_x/c.csv", "zoe/d&e.csv"}
+    for name in dropped:
+        container.put(name, b"1")
+    asked: list[str] = []
+    send = source._client().send
+
+    def counted(*args: object, **options: Any) -> object:
+        asked.append(options["query"].get("prefix", ""))
+        return send(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(source._client(), "send", counted)
+    names, requests = [], []
+    for _ in range(3):
+        asked.clear()
+        names.append(set(listed(source)))
+        requests.append(list(asked))
+    for number in range(9):
+        container.put(f"c{number}/a.csv", b"1")
+
+    assert names == [dropped - {"acme/_x/c.csv"}] * 3
+    assert requests == [[""] * 6, ["", "acme/", "zoe/"], ["", "acme/", "zoe/"]]
+    assert len(listed(source)) == 4 + 9, "with many folders it is cheaper to pass over the archive"
 
 
 def test_blobs_without_bytes_and_uploads_in_progress_are_no_drops_and_said_once(
