@@ -27,6 +27,7 @@ from daemon.ledger.opening import file_of
 from daemon.loop import Loop, Pace
 from daemon.model import ContractSummary, Feed
 from daemon.parts import Parts, Rules
+from daemon.receipts import Receipts
 from daemon.retention import STEP_SECONDS, Expiry, Retention
 from daemon.sources import Source
 from daemon.sources.folder import FolderSource
@@ -226,6 +227,7 @@ def _wired(settings: Settings, parts: Parts, environ: Mapping[str, str], *, once
         log=parts.log,
     )
     expiry = _expiry(settings, parts, once=once)
+    receipts = _receipts(settings, parts.ledger, parts.source, once=once)
     loop = Loop(
         intake=intake,
         ingest=ingest,
@@ -234,7 +236,7 @@ def _wired(settings: Settings, parts: Parts, environ: Mapping[str, str], *, once
         log=parts.log,
         beat=lambda status: _beat(systemd, status),
         # What runs once ends when nothing is left, and would only break a compaction off.
-        idle=expiry.turn if once else _both(tidying.turn, expiry.turn),
+        idle=_each(receipts, expiry.turn) if once else _each(receipts, tidying.turn, expiry.turn),
     )
     return Daemon(
         loop=loop, ingest=ingest, source=parts.source, store=parts.store, ledger=parts.ledger, tidying=tidying
@@ -256,10 +258,19 @@ def _expiry(settings: Settings, parts: Parts, *, once: bool) -> Expiry:
     )
 
 
-def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+def _receipts(settings: Settings, ledger: Ledger, source: Source, *, once: bool) -> Callable[[], object]:
+    """Return what leaves receipts: all that are due where it runs once, else some, so as to hold up nothing."""
+    if not settings.source.leaves_receipts:
+        return lambda: None
+    path = file_of(settings.ledger.url)
+    receipts = Receipts(ledger, source, path.with_name(f"{path.name}.receipts"), log=structlog.get_logger())
+    return receipts.catch_up if once else receipts.turn
+
+
+def _each(*turns: Callable[[], object]) -> Callable[[], None]:
     def turn() -> None:
-        first()
-        second()
+        for each in turns:
+            each()
 
     return turn
 

@@ -89,6 +89,9 @@ class SourceSettings(Section):
         1.0, ge=0, le=3600, description="seconds that a file must be unchanged before it is read"
     )
     after: After = Field(After.ARCHIVE, description="what becomes of a file at its drop's end: keep, archive or delete")
+    receipts: Literal["auto"] | bool = Field(
+        "auto", description="whether customers are told of each drop in _receipts/: true, false, or auto: in containers"
+    )
     append_seconds: float = Field(
         30.0,
         ge=0,
@@ -106,6 +109,19 @@ class SourceSettings(Section):
     )
 
     _is_place = field_validator("url")(_folder_or_container)
+
+    @field_validator("receipts", mode="before")
+    @classmethod
+    def _is_flag_or_auto(cls, value: Any) -> Any:
+        flag = {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+        if flag is not True and flag is not False and flag != "auto":
+            raise ValueError('expected true, false or "auto"')
+        return flag
+
+    @property
+    def leaves_receipts(self) -> bool:
+        """Whether customers get receipts."""
+        return self.is_container if self.receipts == "auto" else self.receipts
 
     @property
     def is_container(self) -> bool:

@@ -75,6 +75,14 @@ class Source(Protocol):
     def settle_all(self, founds: Sequence[Found], after: After) -> Iterator[tuple[Found, SourceError | None]]:
         """Settle each of many, perhaps at once, in any order; yield each with what went wrong, None for nothing."""
 
+    def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
+        """Put small files for customers beside the drops, in place of older ones, under names that no listing shows.
+
+        Raises:
+            NotPermittedError: a right is missing.
+            SourceError: not all of them could be put now.
+        """
+
     def flush(self) -> None:
         """Make what was settled so far survive a power cut. To be called before the ledger says that it is settled.
 

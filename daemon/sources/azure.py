@@ -195,6 +195,13 @@ class AzureSource:
             else:
                 yield found, next(iter(errors), None)
 
+    def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
+        """Upload the files, many at once."""
+        put = at_once(self._put, letters, threads=self._options.connections, is_over=lambda: self._is_over)
+        wrong = [errors for _, errors in put if errors != ()]
+        if wrong:
+            raise next(iter(wrong[0] or ()), UnreachableError("receipts are left later, as the daemon stops"))
+
     def flush(self) -> None:
         """Do nothing: what the service has confirmed survives."""
 
@@ -222,6 +229,19 @@ class AzureSource:
         except SourceError as error:
             return (error,)
         return ()
+
+    def _put(self, letter: tuple[str, bytes]) -> tuple[SourceError, ...]:
+        """Upload a file; return what went wrong, if anything did."""
+        name, data = letter
+        kind = "text/html" if name.endswith(".html") else "application/json"
+        headers = {"x-ms-blob-type": "BlockBlob", "Content-Type": f"{kind}; charset=utf-8"}
+        client = self._client()
+        try:
+            reply = client.send("PUT", self._place.prefix + name, headers=headers, body=data)
+        except SourceError as error:
+            return (error,)
+        wrong = f"{client.url(name)} cannot be written: {reply.status} {reply.code}".rstrip()
+        return () if reply.ok else (SourceError(wrong),)
 
     def _client(self) -> Client:
         return client_of(self._place, self._credential, self._options.deadlines, self._options.connections)

@@ -31,6 +31,8 @@ class MemorySource:
         """Start empty."""
         #: What was settled with `archive`: (name, version) -> bytes.
         self.archived: dict[tuple[str, str], bytes] = {}
+        #: What was left for customers.
+        self.letters: dict[str, bytes] = {}
         self._archived_at: dict[tuple[str, str], float] = {}
         self._settle_seconds = settle_seconds
         self._objects: dict[str, _Object] = {}
@@ -99,6 +101,10 @@ class MemorySource:
     def settle_all(self, founds: Sequence[Found], after: After) -> Iterator[tuple[Found, SourceError | None]]:
         """Settle objects one after the other."""
         return one_by_one(self.settle, founds, after)
+
+    def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
+        """Keep the files in `letters`."""
+        self.letters.update(letters)
 
     def flush(self) -> None:
         """Do nothing: no memory survives a power cut."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import threading
 import time
@@ -48,6 +49,11 @@ def proxy(site: Blobdrop, container: Container) -> Iterator[Proxy]:
         yield made
 
 
+def left(container: Container) -> set[str]:
+    """Return the names of the blobs that are there, the receipts left out."""
+    return {name for name in container.names() if not name.startswith("_receipts/")}
+
+
 def units(site: Blobdrop) -> Counter[str]:
     """Return how often each unit is in the table."""
     table = site.table()
@@ -75,11 +81,19 @@ def test_a_drop_becomes_rows_a_report_and_a_blob_in_the_archive(site: Blobdrop, 
         "failed": 0,
         "unmatched": 1,
     }
-    assert container.names() == {"_archive/acme/metrics/a.csv", "_archive/metrics/b.csv", "elsewhere/c.csv"}
+    assert left(container) == {"_archive/acme/metrics/a.csv", "_archive/metrics/b.csv", "elsewhere/c.csv"}
     (partial,) = [drop for drop in site.drops() if drop.state == "partial"]
     assert partial.found.uri == f"{container.url}/acme/metrics/a.csv"
     (rejected,) = site.rejected_in(Path(partial.report))
     assert rejected["unit_id"] == "u-9"
+    told = {name: json.loads(container.get(f"_receipts/{name}.json")) for name in ("metrics/b.csv", "elsewhere/c.csv")}
+    assert {name: receipt["state"] for name, receipt in told.items()} == {
+        "metrics/b.csv": "ingested",
+        "elsewhere/c.csv": "unmatched",
+    }
+    receipt = json.loads(container.get("_receipts/acme/metrics/a.csv.json"))
+    assert (receipt["state"], receipt["rows"]["rejected"]) == ("partial", 1)
+    assert b"userid" in container.get(receipt["report"])
     assert_each_once(site, 7)
 
 
@@ -112,7 +126,7 @@ def test_small_and_large_blobs_of_many_customers_all_come_once(site: Blobdrop, c
     assert site.once()["rows"] == {"read": 300_120, "accepted": 300_120, "rejected": 0}
     assert site.table().num_rows == 300_120
     assert len(units(site)) == 300_120
-    assert all(name.startswith("_archive/") for name in container.names())
+    assert all(name.startswith("_archive/") for name in left(container))
 
 
 def test_no_key_is_in_anything_that_is_written_or_said(site: Blobdrop, container: Container) -> None:
@@ -148,7 +162,7 @@ def test_a_fault_at_every_third_request_in_five_ways_loses_and_doubles_nothing(
     site.once(code=0)
 
     assert_each_once(site, 30)
-    assert container.names() == {f"_archive/metrics/{number}.csv" for number in range(10)}
+    assert left(container) == {f"_archive/metrics/{number}.csv" for number in range(10)}
     assert len(proxy.asked) < 200
 
 
@@ -201,7 +215,7 @@ def test_a_right_that_is_missing_is_said_once_and_nothing_comes_again(
     assert site.log.count("settle.refused") == 1
     assert "give it the rights read, write, delete and list" in site.log
     assert again["drops"]["ingested"] == 0
-    assert len(container.names()) == 6
+    assert len(left(container)) == 6
     assert_each_once(site, 18)
 
 
@@ -242,7 +256,7 @@ def test_a_service_that_is_killed_and_started_again_is_caught_up_with(blobdrop: 
             container.put("metrics/b.csv", rows(3))
             blobdrop.wait_settled(2)
             blobdrop.stop()
-            names = container.names()
+            names = left(container)
 
     assert names == {"_archive/metrics/a.csv", "_archive/metrics/b.csv"}
     assert_each_once(blobdrop, 6)

@@ -32,6 +32,7 @@ class World(Protocol):
     def put(self, name: str, data: bytes) -> None: ...
     def take(self, name: str) -> None: ...
     def archived(self) -> set[bytes]: ...
+    def left(self, name: str) -> bytes: ...
 
 
 class FolderWorld:
@@ -50,6 +51,9 @@ class FolderWorld:
     def archived(self) -> set[bytes]:
         return {path.read_bytes() for path in (self.root / "_archive").rglob("*") if path.is_file()}
 
+    def left(self, name: str) -> bytes:
+        return (self.root / name).read_bytes()
+
 
 class MemoryWorld:
     def __init__(self) -> None:
@@ -62,6 +66,9 @@ class MemoryWorld:
     def archived(self) -> set[bytes]:
         return set(self._memory.archived.values())
 
+    def left(self, name: str) -> bytes:
+        return self._memory.letters[name]
+
 
 class AzureWorld:
     def __init__(self, container: Container) -> None:
@@ -69,6 +76,7 @@ class AzureWorld:
         opened = credential(container.url, place, container.environment)
         self.source: Source = AzureSource(place, opened, Options(settle_seconds=SETTLE_SECONDS))
         self.put = container.put
+        self.left = container.get
         self._container = container
 
     def take(self, name: str) -> None:
@@ -321,6 +329,16 @@ def test_all_that_can_be_settled_is_whatever_becomes_of_others(world: World) -> 
     assert told == dict.fromkeys(found)
     assert names(world) == set()
     assert world.archived() == {b"a.csv", b"b.csv"}
+
+
+def test_what_is_left_for_customers_is_no_drop_and_takes_the_place_of_what_was_left_before(world: World) -> None:
+    world.put("metrics/a.csv", b"1")
+
+    for data in (b"{}", b'{"state": "ingested"}'):
+        world.source.leave([("_receipts/metrics/a.csv.json", data), ("_receipts/metrics/a.csv.html", b"<p>")])
+
+    assert names(world) == {"metrics/a.csv"}
+    assert world.left("_receipts/metrics/a.csv.json") == b'{"state": "ingested"}'
 
 
 def test_a_worker_can_fetch_with_a_copy_that_travelled_to_it(world: World) -> None:

@@ -42,7 +42,7 @@ ORDER = (
     "daemon.pool daemon.prepare",
     "daemon.reviewing",
     "daemon.preloaded daemon.workers",
-    "daemon.claims daemon.parts daemon.retention daemon.settling daemon.tidying",
+    "daemon.claims daemon.parts daemon.receipts daemon.retention daemon.settling daemon.tidying",
     "daemon.committing daemon.setbacks daemon.vetting",
     "daemon.deciding daemon.recovery",
     "daemon.ingest",
