@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from daemon.errors import SourceError
 from daemon.model import After, Found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tried:
+    """What came of trying one thing that the daemon does to a place."""
+
+    #: list, read, write or delete.
+    what: str
+    says: str = ""
+    error: SourceError | None = None
+    #: By how much the place's clock is ahead of ours, where that shows.
+    skew_seconds: float = 0.0
 
 
 class Source(Protocol):
@@ -106,6 +119,9 @@ class Source(Protocol):
         A hint that makes the loop quick, never needed: a listing is the truth. May do nothing.
         """
 
+    def probe(self) -> Iterator[Tried]:
+        """Try what the daemon does, on an object of our own below `_blobdrop/` that is gone afterwards."""
+
     def stop(self) -> None:
         """Have whatever waits for the place give up soon, with an error. From any thread, or a signal's handler."""
 
@@ -121,3 +137,12 @@ def one_by_one(
             yield found, error
         else:
             yield found, None
+
+
+def tried(what: str, call: Callable[[], object], says: str) -> Tried:
+    """Try one thing, for `probe`."""
+    try:
+        call()
+    except SourceError as error:
+        return Tried(what=what, error=error)
+    return Tried(what=what, says=says)

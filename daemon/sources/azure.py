@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,12 +16,12 @@ import structlog
 from daemon.cloud.address import Address, address, quoted, signature_of
 from daemon.cloud.client import Client, Deadlines, client_of
 from daemon.cloud.credentials import SAS_TOKEN, Credential, credential
-from daemon.errors import SourceError, UnreachableError
+from daemon.errors import NotPermittedError, SourceError, UnreachableError
 from daemon.model import After, Found
 from daemon.settings import MB, SourceSettings
-from daemon.sources import azure_settling
+from daemon.sources import Tried, azure_settling, tried
 from daemon.sources.at_once import at_once, in_order
-from daemon.sources.azure_listing import PAGE, Listing, refusal
+from daemon.sources.azure_listing import PAGE, Listing, ahead, refusal
 from daemon.sources.azure_notes import Notes
 from daemon.sources.azure_reading import bring, spool_folder
 from daemon.sources.names import left_out_path
@@ -106,6 +107,7 @@ class AzureSource:
         reply = client.send("GET", query={"restype": "container", "comp": "list", "maxresults": "1"})
         if not reply.ok:
             raise SourceError(refusal(client, reply))
+        self._ahead_seconds = ahead(reply)
 
     def list(self) -> Iterator[Found]:
         """Yield every drop and marker, page by page as they come.
@@ -214,6 +216,19 @@ class AzureSource:
         """Do nothing: a container gives no hints."""
         del wake
         yield
+
+    def probe(self) -> Iterator[Tried]:
+        """Try each right. A blob that is missing is as good an answer as one that is there: it was not refused."""
+        client = self._client()
+        name = f"{self._place.prefix}_blobdrop/probe-{uuid.uuid4().hex}"
+        listed = tried("list", self.prepare, str(self._place))
+        yield replace(listed, skew_seconds=self._ahead_seconds)
+        if isinstance(listed.error, UnreachableError) and not isinstance(listed.error, NotPermittedError):
+            return
+        block = {"x-ms-blob-type": "BlockBlob"}
+        yield tried("write", lambda: client.send("PUT", name, headers=block, body=b"probe"), client.url(name))
+        yield tried("read", lambda: client.send("GET", name), client.url(name))
+        yield tried("delete", lambda: client.send("DELETE", name), client.url(name))
 
     def stop(self) -> None:
         """Wait for no listing and no settling any longer, and try nothing again."""

@@ -160,7 +160,7 @@ class Listing:
         reply = self._client.send("GET", query={**asked, **query, **({"marker": marker} if marker else {})})
         if not reply.ok:
             raise SourceError(refusal(self._client, reply))
-        self.ahead_seconds = _ahead(reply)
+        self.ahead_seconds = ahead(reply)
         return reply.body
 
 
@@ -179,7 +179,8 @@ def refusal(client: Client, reply: Reply) -> str:
     return f"{client.place.url} cannot be listed: {reply.status} {reply.code}".rstrip()
 
 
-def _ahead(reply: Reply) -> float:
+def ahead(reply: Reply) -> float:
+    """Return by how many seconds the service's clock is ahead of ours; 0.0 for what the way may account for."""
     date = reply.headers.get("Date", "")
     try:
         seconds = email.utils.parsedate_to_datetime(date).timestamp() - time.time()

@@ -18,7 +18,7 @@ from urllib.parse import quote_from_bytes
 from daemon.durable import sync
 from daemon.errors import ChangedError, SourceError
 from daemon.model import After, Found
-from daemon.sources import one_by_one
+from daemon.sources import Tried, one_by_one, tried
 from daemon.sources.archived import Archived, archived, expire
 from daemon.sources.moving import archive, remove, version_of
 from daemon.sources.names import left_out, left_out_folder
@@ -161,6 +161,26 @@ class FolderSource:
         finally:
             self._watching.stop()
             self._watching = None
+
+    def probe(self) -> Iterator[Tried]:
+        """Try to list the folder, and to write, read and delete a file of our own."""
+        folder = Path(self._root, "_blobdrop")
+        path = folder / f"probe-{os.getpid()}"
+        yield tried("list", lambda: next(self.list(), None), self._root)
+
+        def attempt(what: str, call: Callable[[], object]) -> Tried:
+            def explained() -> None:
+                with _explained(str(path), "give this folder to the daemon's user"):
+                    call()
+
+            return tried(what, explained, str(path))
+
+        yield attempt("write", lambda: (folder.mkdir(exist_ok=True), path.write_bytes(b"probe")))
+        if path.exists():
+            yield attempt("read", path.read_bytes)
+            yield attempt("delete", path.unlink)
+        with suppress(OSError):
+            folder.rmdir()
 
     def stop(self) -> None:
         """Do nothing: nothing of a folder is waited for."""

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from daemon.errors import ChangedError, SourceError
 from daemon.model import After, Found
-from daemon.sources import one_by_one
+from daemon.sources import Tried, one_by_one
 from daemon.sources.names import left_out_path
 
 
@@ -123,6 +123,10 @@ class MemorySource:
             yield
         finally:
             self._wakes = tuple(each for each in self._wakes if each is not wake)
+
+    def probe(self) -> Iterator[Tried]:
+        """Say that all can be done."""
+        yield from (Tried(what=what, says="memory") for what in ("list", "write", "read", "delete"))
 
     def stop(self) -> None:
         """Do nothing: nothing is waited for."""
