@@ -1,7 +1,8 @@
-"""`blobdrop doctor`: tries everything that the daemon needs, one line each, with what to do where something is wrong."""
+"""`blobdrop doctor`: tries all that the daemon needs; one line each, with what to do where something is wrong."""
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
@@ -17,10 +18,12 @@ from daemon.config import Configuration, load
 from daemon.contracts import describe
 from daemon.errors import BlobdropError, ConfigError, SetupError
 from daemon.feeds import Feeds
+from daemon.ledger import Ledger
 from daemon.ledger.backup import damage
 from daemon.ledger.opening import file_of
 from daemon.model import After
 from daemon.sources import Source
+from daemon.stores import Store
 from validators.sentences import printable
 
 Grade = Literal["fine", "warning", "wrong"]
@@ -160,20 +163,19 @@ def _tables(configuration: Configuration) -> Iterator[Finding]:
     with ledger:
         store = app.store_of(configuration.settings, ledger.identity)
         for feed in configuration.feeds():
+            yield _guarded(f"table: {feed.name}", functools.partial(_table, store, ledger, feed.name), RESTORE)
 
-            def look(name: str = feed.name) -> Finding:
-                if not store.exists(name):
-                    return Finding(f"table: {name}", "fine", "none yet")
-                app.compare(ledger, store, [name])
-                held, known = store.last_batch(name), ledger.last_committed(name)
-                if held < known:
-                    says = f"rows are missing: it has batch {held}, and the ledger knows of {known}"
-                    return Finding(
-                        f"table: {name}", "warning", says, "restore the table, or see: blobdrop ledger rebuild"
-                    )
-                return Finding(f"table: {name}", "fine", f"{store.describe(name)} is at batch {held}")
 
-            yield _guarded(f"table: {feed.name}", look, RESTORE)
+def _table(store: Store, ledger: Ledger, name: str) -> Finding:
+    check = f"table: {name}"
+    if not store.exists(name):
+        return Finding(check, "fine", "none yet")
+    app.compare(ledger, store, [name])
+    held, known = store.last_batch(name), ledger.last_committed(name)
+    if held < known:
+        says = f"rows are missing: it has batch {held}, and the ledger knows of {known}"
+        return Finding(check, "warning", says, "restore the table, or see: blobdrop ledger rebuild")
+    return Finding(check, "fine", f"{store.describe(name)} is at batch {held}")
 
 
 def _guarded(check: str, look: Callable[[], Finding], remedy: str) -> Finding:

@@ -175,7 +175,11 @@ class FolderSource:
 
             return tried(what, explained, str(path))
 
-        yield attempt("write", lambda: (folder.mkdir(exist_ok=True), path.write_bytes(b"probe")))
+        def write() -> None:
+            folder.mkdir(exist_ok=True)
+            path.write_bytes(b"probe")
+
+        yield attempt("write", write)
         if path.exists():
             yield attempt("read", path.read_bytes)
             yield attempt("delete", path.unlink)
