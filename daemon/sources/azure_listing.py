@@ -94,7 +94,9 @@ class Listing:
             try:
                 page = self._pages.get(timeout=LOOK_SECONDS)
             except queue.Empty:
-                continue
+                if self._thread.is_alive() or not self._pages.empty():
+                    continue
+                raise UnreachableError(f"{self._client.place}: the listing broke off") from None
             if isinstance(page, WorkError):
                 raise page
             return page
