@@ -23,7 +23,7 @@ def storage() -> Iterator[str]:
         return
     with (
         tempfile.TemporaryDirectory(prefix="azurite-", ignore_cleanup_errors=True) as folder,
-        azurite(Path(folder)) as (_, port),
+        azurite(Path(folder), keeps=False) as (_, port),
     ):
         yield connection_string(port)
 

@@ -67,17 +67,19 @@ def connection_string(port: int) -> str:
 
 
 @contextmanager
-def azurite(folder: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def azurite(folder: Path, port: int = 0, *, keeps: bool = True) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Run Azurite on a port, or on one that is free, for the length of a `with`; yield its process and the port.
 
-    `folder` keeps its blobs. It accepts any version of the protocol, and tells nobody that it runs.
+    `folder` keeps its blobs, unless its memory does: no test waits for a busy disk then. It accepts any version of the
+    protocol, and tells nobody that it runs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "azurite.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
             [
-                *(str(_node()), str(PROGRAM), "--location", str(folder), "--silent"),
+                *(str(_node()), str(PROGRAM), "--silent"),
+                *(("--location", str(folder)) if keeps else ("--inMemoryPersistence",)),
                 *("--disableTelemetry", "--skipApiVersionCheck", "--blobHost", "127.0.0.1", "--blobPort", str(port)),
             ],
             stdin=subprocess.DEVNULL,
