@@ -17,6 +17,7 @@ from daemon.ledger.rows import (
     DropRow,
     Event,
     FeedSummary,
+    Kind,
     Waiting,
     drop_row,
     event_from,
