@@ -18,11 +18,11 @@ run: $(VENV)/.run ## run the daemon on ./drops, everything else below ./var
 demo: $(VENV)/.run ## write a few drops, ingest them, show what came of it
 	@$(BIN)/python deploy/demo.py
 
-test: $(VENV)/.test ## run the tests
+test: $(VENV)/.test $(VENV)/.azurite ## run the tests
 	$(BIN)/python -m pytest -n 2 -q
 
-crash: $(VENV)/.test ## kill the daemon at every step and 200 times at random, and stop it in a file of 1 GB: make crash KILLS=1000
-	BLOBDROP_TEST_KILLS=$(KILLS) BLOBDROP_TEST_BIG_MB=$(BIG_MB) $(BIN)/python -m pytest -q -s tests/acceptance/test_crashes.py tests/acceptance/test_random_kills.py
+crash: $(VENV)/.test $(VENV)/.azurite ## kill the daemon at every step and 200 times at random, and stop it in a file of 1 GB: make crash KILLS=1000
+	BLOBDROP_TEST_KILLS=$(KILLS) BLOBDROP_TEST_BIG_MB=$(BIG_MB) $(BIN)/python -m pytest -q -s tests/acceptance/test_crashes.py tests/acceptance/test_azure_crashes.py tests/acceptance/test_random_kills.py
 
 check: lint types test ## ruff, mypy and the tests
 
@@ -48,6 +48,13 @@ $(VENV)/.bench: deploy/bench.lock pyproject.toml
 	@$(call install,deploy/bench.lock)
 	@touch $(VENV)/.run $(VENV)/.test
 
+# The container of the tests, with the Node that came as a Python package: the system needs none.
+$(VENV)/.azurite: $(VENV)/.test tests/azurite/package.json tests/azurite/package-lock.json
+	@echo "installing tests/azurite/package-lock.json"
+	@mkdir -p $(VENV)/azurite && cp tests/azurite/package.json tests/azurite/package-lock.json $(VENV)/azurite
+	@$(BIN)/npm ci --prefix $(VENV)/azurite --omit=optional --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
+	@touch $@
+
 # Bytecode is compiled whatever the environment says: without it the start takes seconds longer.
 define install
 	set -e; $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("blobdrop needs Python 3.11 or newer: make PYTHON=python3.12 ...")'; \
@@ -59,10 +66,11 @@ define install
 	touch $@
 endef
 
-lock: ## pin the newest versions again (needs uv)
+lock: $(VENV)/.test ## pin the newest versions again (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml --group build -o deploy/requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -c deploy/requirements.lock pyproject.toml --group build --group test -o deploy/test.lock
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -c deploy/test.lock pyproject.toml --group build --group bench -o deploy/bench.lock
+	cd tests/azurite && $(abspath $(BIN))/npm install --package-lock-only --omit-lockfile-registry-resolved=true --ignore-scripts --no-audit --no-fund
 
 clean: ## remove the environment and caches; drops and var stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

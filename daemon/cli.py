@@ -171,6 +171,16 @@ def config(json: Json = False, config: Config = None) -> None:
     _do("contracts.config", config=config, json=json)
 
 
+@app.command(epilog=_examples("blobdrop doctor", "blobdrop doctor --json"))
+def doctor(json: Json = False, config: Config = None) -> None:
+    """Try all that the daemon needs; say what to mend.
+
+    Settings, contracts, the source's rights (on an object of its own), clock, disks, ledger and tables. The exit code
+    is 2 for settings and contracts that are wrong, 3 for anything else.
+    """
+    _do("doctor.doctor", config=config, json=json)
+
+
 @app.command(epilog=_examples("blobdrop retry 9f3c", "blobdrop retry metrics/march.csv", "blobdrop retry --all-failed"))
 def retry(
     drop: Annotated[

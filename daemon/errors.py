@@ -23,10 +23,12 @@ __all__ = [
     "LedgerMissingError",
     "LedgerOldError",
     "NotFoundError",
+    "NotPermittedError",
     "SetupError",
     "SourceError",
     "StoreError",
     "UndoneError",
+    "UnreachableError",
     "WorkError",
     "WorkerError",
 ]
@@ -63,6 +65,14 @@ class SourceError(WorkError):
 
 class ChangedError(SourceError):
     """The dropped object vanished or changed while it was read; it is found again in its new version."""
+
+
+class UnreachableError(SourceError):
+    """The place where drops land does not answer, or not now. No drop is at fault; it is tried again and again."""
+
+
+class NotPermittedError(UnreachableError):
+    """The place where drops land refuses us: a right is missing, or a key or signature is wrong or over."""
 
 
 class StoreError(WorkError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
-from daemon.errors import WorkError
+from daemon.errors import UnreachableError, WorkError
 from daemon.ingest import Ingest
 from daemon.intake import Arrivals, Intake
 from daemon.ledger import Ledger
@@ -119,6 +119,9 @@ class Loop:
         """Go round once; a failure is told and slows the loop down. Return the seconds until the next turn."""
         try:
             pause = self._round()
+        except UnreachableError as error:
+            # Told to stop, the source breaks off what it waits for.
+            return 0.0 if self._stopping.is_set() else self._failed(error)
         except WorkError as error:
             return self._failed(error)
         except Exception as error:  # noqa: BLE001 - the daemon lives on: one of the two places where anything is caught

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from daemon.contracts import contract_of, policy_of
 from daemon.digesting import digest, digesting
-from daemon.errors import ChangedError, FileProblem, SourceError, WorkError
+from daemon.errors import ChangedError, FileProblem, SourceError, UnreachableError, WorkError
 from daemon.killable import told
 from daemon.landing import Landing, Stages, absent_from, day_of, rows_together
 from daemon.model import Drop, Feed, OnDuplicate, OnRevision, Outcome, Prepared, Setup, State, Unit
@@ -102,7 +102,9 @@ class _Work:
 
     def run(self) -> Prepared:
         """Read each drop, judge the small ones together, and finish the stages."""
-        small = [held for drop in self._unit.drops if (held := self._hurried(drop)) is not None]
+        near = [drop.found for drop in self._unit.drops if drop.found.size <= SMALL_BYTES]
+        with self._setup.source.ahead(near):
+            small = [held for drop in self._unit.drops if (held := self._hurried(drop)) is not None]
         if small:
             self._say(small[0].drop.id if len(small) == 1 else "")
             with self._patience.checking():
@@ -143,6 +145,8 @@ class _Work:
         except ChangedError:
             self._changed += self._disbelieve(drop, read)
             return None
+        except UnreachableError:
+            raise
         except SourceError as error:
             self._disbelieve(drop, read)
             self._outcomes.append(_failed(drop, str(error)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from daemon import telling
 from daemon.claims import Claims
-from daemon.errors import BlobdropError, DiskError, StoreError, UndoneError, WorkerError
+from daemon.errors import BlobdropError, DiskError, StoreError, UndoneError, UnreachableError, WorkerError
 from daemon.lineup import Lineup, pieces
 from daemon.model import Drop, Outcome, State, Turn, Unit
 from daemon.parts import Parts
@@ -40,7 +40,7 @@ class Setbacks:
             UndoneError: no drop is to blame; they are tried again.
         """
         self._clear_away(unit)
-        if isinstance(error, (StoreError, DiskError)):
+        if isinstance(error, (StoreError, DiskError, UnreachableError)):
             self._claims.give_back((drop.id for drop in unit.drops), str(error), counts=False)
             raise UndoneError(str(error)) from error
         at = error.at if isinstance(error, WorkerError) else ""

@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from daemon.cloud.address import EXAMPLES, address, is_url
 from daemon.model import After, Dialect, Feed, Late, Limits, OnDuplicate, OnRevision
 
 MB: Final = 1024**2
@@ -51,6 +52,15 @@ def _folder(value: str) -> str:
     return value
 
 
+def _folder_or_container(value: str) -> str:
+    if not is_url(value):
+        if "://" in value and not value.startswith("file://"):
+            raise ValueError(f"expected a folder such as ./drops, or a container: {EXAMPLES}")
+        return _folder(value)
+    address(value)
+    return value
+
+
 def _absolute(url: str) -> PurePath:
     return PurePath(os.path.abspath(Path(url.removeprefix("file://")).expanduser()))  # noqa: PTH100 - keeps symlinks
 
@@ -73,14 +83,50 @@ def _twice(names: Iterable[str]) -> str | None:
 class SourceSettings(Section):
     """Where drops land."""
 
-    url: str = Field("drops", min_length=1, description="the folder that customers drop files into")
+    url: str = Field("drops", min_length=1, description="the folder or blob container that customers drop files into")
     poll_seconds: float = Field(2.0, gt=0, le=3600, description="seconds between two listings when nothing stirs")
     settle_seconds: float = Field(
         1.0, ge=0, le=3600, description="seconds that a file must be unchanged before it is read"
     )
     after: After = Field(After.ARCHIVE, description="what becomes of a file at its drop's end: keep, archive or delete")
+    receipts: Literal["auto"] | bool = Field(
+        "auto", description="whether customers are told of each drop in _receipts/: true, false, or auto: in containers"
+    )
+    append_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=86_400,
+        description="seconds that an append blob which is not sealed must be unchanged, as more may come",
+    )
+    connect_seconds: float = Field(5.0, gt=0, le=300, description="seconds until a connection to a container stands")
+    read_seconds: float = Field(20.0, gt=0, le=600, description="seconds between two bytes of a container's answer")
+    patience_seconds: float = Field(
+        30.0, ge=0, le=3600, description="seconds that a request to a container is tried again"
+    )
+    requests: int = Field(8, ge=1, le=256, description="requests to a container at once, of each process")
+    spool_mb: int = Field(
+        16_384, ge=1, le=1_048_576, description="megabytes of a blob, which is read from a copy on the local disk"
+    )
 
-    _is_folder = field_validator("url")(_folder)
+    _is_place = field_validator("url")(_folder_or_container)
+
+    @field_validator("receipts", mode="before")
+    @classmethod
+    def _is_flag_or_auto(cls, value: Any) -> Any:
+        flag = {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+        if flag is not True and flag is not False and flag != "auto":
+            raise ValueError('expected true, false or "auto"')
+        return flag
+
+    @property
+    def leaves_receipts(self) -> bool:
+        """Whether customers get receipts."""
+        return self.is_container if self.receipts == "auto" else self.receipts
+
+    @property
+    def is_container(self) -> bool:
+        """Whether drops come from a blob container."""
+        return is_url(self.url)
 
 
 class StoreSettings(Section):
@@ -331,8 +377,9 @@ class Settings(Section):
     @model_validator(mode="after")
     def _folders_apart(self) -> Self:
         """Refuse to write where drops are looked for: what is written would be taken for a drop."""
+        apart = () if self.source.is_container else (("store", self.store.url), ("quarantine", self.quarantine.url))
         drops = _absolute(self.source.url)
-        for name, url in (("store", self.store.url), ("quarantine", self.quarantine.url)):
+        for name, url in apart:
             if _is_listed(drops, _absolute(url)):
                 raise ValueError(
                     f"{name}.url = {url!r} lies in the drop folder, source.url = {self.source.url!r}: "

@@ -1,12 +1,40 @@
-"""What holds for every test: what one does to its own process, no other one sees."""
+"""What every test can have, and what holds for each: what one does to its own process, no other one sees."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.azurite.running import Container, azurite, connection_string, new_container
+
+#: The connection string of a storage account, or of an Azurite, to test with instead of one of our own.
+GIVEN = "BLOBDROP_TEST_AZURITE"
+
+
+@pytest.fixture(scope="session")
+def storage() -> Iterator[str]:
+    """The connection string of a storage account: the one that was given, else of an Azurite for the tests' length."""
+    if given := os.environ.get(GIVEN):
+        yield given
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="azurite-", ignore_cleanup_errors=True) as folder,
+        azurite(Path(folder), keeps=False) as (_, port),
+    ):
+        yield connection_string(port)
+
+
+@pytest.fixture
+def container(storage: str) -> Iterator[Container]:
+    """A container of the test's own."""
+    made = new_container(storage)
+    yield made
+    made.client.delete_container()
+    made.client.close()
 
 
 @pytest.fixture(autouse=True)

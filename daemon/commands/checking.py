@@ -72,8 +72,7 @@ def _placed(file: Path, configuration: Configuration, feed: str | None, customer
     """Return the file as a drop, as if it had been found, and the feed that judges it."""
     feeds = {each.name: each for each in configuration.feeds()}
     path = Path(os.path.abspath(file))  # noqa: PTH100 - keeps symlinks, as the source does
-    root = app.folder(configuration.settings.source.url, "source.url")
-    below = path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
+    below = _below(path, configuration)
     # An archived file is judged under the name that it was dropped with.
     name = below.removeprefix(f"{ARCHIVE}/")
     matched = _matched(name, path, feeds, only=feed)
@@ -83,6 +82,15 @@ def _placed(file: Path, configuration: Configuration, feed: str | None, customer
     found = _found(path, name or found_name)
     drop = Drop(id=found.drop_id, found=found, feed=owner.name, customer=customer or found_customer)
     return drop, owner
+
+
+def _below(path: Path, configuration: Configuration) -> str:
+    """Return the file's path below the drop folder; empty for one elsewhere, or where drops are in a container."""
+    settings = configuration.settings
+    if settings.source.is_container:
+        return ""
+    root = app.folder(settings.source.url, "source.url")
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
 
 
 def _note_untaken(name: str, feeds: Sequence[Feed]) -> None:

@@ -12,7 +12,7 @@ from daemon import app
 from daemon.commands.looking import begun
 from daemon.commands.showing import Column, note, plural, print_json, print_table, say
 from daemon.config import Configuration
-from daemon.errors import LedgerError, NotFoundError
+from daemon.errors import ConfigError, LedgerError, NotFoundError
 from daemon.evidence import gather, identity_of, newest_batches, table_names
 from daemon.feeds import Feeds
 from daemon.ledger import DropRow, Ledger
@@ -103,6 +103,8 @@ def _rebuilt(
     configuration: Configuration, path: Path, rows: tuple[DropRow, ...], crashed: tuple[str, ...]
 ) -> tuple[Salvage, dict[str, Any]]:
     settings = configuration.settings
+    if settings.source.is_container:
+        raise ConfigError("a ledger cannot be rebuilt from a container yet; restore a backup (blobdrop ledger backup)")
     drops = app.folder(settings.source.url, "source.url")
     tables = table_names(app.folder(settings.store.url, "store.url"))
     store = app.store_of(settings, identity := identity_of(app.store_of(settings, ""), tables))

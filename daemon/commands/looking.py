@@ -85,7 +85,7 @@ def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, An
         "daemon": _daemon(ledger.holder() if ledger else None),
         "places": {
             "config": None if configuration.file is None else printable(str(configuration.file)),
-            "drops": printable(str(app.folder(settings.source.url, "source.url"))),
+            "drops": printable(app.drops_of(settings)),
             "tables": printable(str(app.folder(settings.store.url, "store.url"))),
             "quarantine": printable(str(app.folder(settings.quarantine.url, "quarantine.url"))),
             "ledger": printable(f"{SQLITE}{file_of(settings.ledger.url)}"),

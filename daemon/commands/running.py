@@ -69,11 +69,11 @@ def _telling(configuration: Configuration, log_format: str | None, log_level: st
 def _welcome(configuration: Configuration, *, is_text: bool) -> None:
     """Say where everything is: in words to a person, as an event to a machine."""
     settings = configuration.settings
-    drops = app.folder(settings.source.url, "source.url")
+    drops = app.drops_of(settings)
     tables = app.folder(settings.store.url, "store.url")
     quarantine = app.folder(settings.quarantine.url, "quarantine.url")
     if not is_text:
-        fields = {"drops": str(drops), "tables": str(tables), "quarantine": str(quarantine)}
+        fields = {"drops": drops, "tables": str(tables), "quarantine": str(quarantine)}
         structlog.get_logger().info("daemon.started", version=__version__, config=str(configuration.file), **fields)
         return
     lines = [
@@ -106,7 +106,7 @@ def _called() -> str:
     return NAME if found and Path(found).samefile(program) else near(str(program.absolute()), str(Path.cwd()))
 
 
-def _settled(configuration: Configuration, drops: Path) -> str:
+def _settled(configuration: Configuration, drops: str) -> str:
     after = configuration.settings.source.after.value
     return {"archive": f"moved into {drops}/_archive", "delete": "deleted"}.get(after, "left where they are")
 

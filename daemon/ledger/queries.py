@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from daemon.ledger.rows import (
     DropRow,
     Event,
     FeedSummary,
+    Kind,
     Waiting,
     drop_row,
     event_from,
@@ -37,6 +39,10 @@ IN_TABLE: Final = (State.INGESTED, State.PARTIAL)
 LEFT_OUT: Final = (State.REJECTED, State.FAILED)
 #: More digests than this are not worth sending to a worker.
 MOST_DIGESTS: Final = 1_000
+#: What may have changed what is told of a drop.
+TOLD: Final = frozenset(
+    {Kind.UNMATCHED, Kind.RECORDED, Kind.FINISHED, Kind.SUPERSEDED, Kind.RELEASED, Kind.DECIDED, Kind.REBUILT}
+)
 #: Names that are searched for near matches, newest first.
 NEAR_NAMES: Final = 2_000
 
@@ -91,6 +97,15 @@ class Queries:
             return tuple(_batch(row) for row in connection.execute(query))
 
     # ---------------------------------------------------------------- WHAT IS TO BE DONE
+
+    def news(self, since: int, limit: int) -> tuple[int, tuple[DropRow, ...]]:
+        """Return the number of the last event after `since`, of `limit` at most, and the drops that they changed."""
+        after = sa.select(events.c.id, events.c.drop_id, events.c.kind).where(events.c.id > since)
+        with self._database.reading() as connection:
+            found = connection.execute(after.order_by(events.c.id).limit(limit)).all()
+        changed = {event.drop_id for event in found if event.kind in TOLD}
+        rows = (self._rows(sa.select(drops).where(drops.c.id.in_(chunk))) for chunk in chunked(changed))
+        return (found[-1].id if found else since), tuple(chain.from_iterable(rows))
 
     def known_versions(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], State]:
         """Return those (uri, version) pairs that the ledger has, with their states."""

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from daemon.errors import SourceError
 from daemon.model import After, Found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tried:
+    """What came of trying one thing that the daemon does to a place."""
+
+    #: list, read, write or delete.
+    what: str
+    says: str = ""
+    error: SourceError | None = None
+    #: By how much the place's clock is ahead of ours, where that shows.
+    skew_seconds: float = 0.0
 
 
 class Source(Protocol):
@@ -40,14 +54,25 @@ class Source(Protocol):
         `now`: unix seconds when the listing began. Never touches the object.
         """
 
+    def ahead(self, founds: Sequence[Found]) -> AbstractContextManager[None]:
+        """Bring objects that are fetched soon, for the length of a `with`; where they are near, do nothing.
+
+        What is wrong with one of them is told when it is fetched.
+
+        Raises:
+            UnreachableError: the place does not answer, whatever the object.
+            DiskError: they do not fit onto the disk.
+        """
+
     def fetch(self, found: Found) -> AbstractContextManager[Path]:
         """Give a local file with the bytes of just this version, for the length of a `with`.
 
-        On leaving, also by an error, the version is looked at again: what was read from a file that changed
-        meanwhile, and what is wrong with it, is not believed.
+        Where that is not a copy, the version is looked at again on leaving, also by an error: what was read from a file
+        that changed meanwhile, and what is wrong with it, is not believed.
 
         Raises:
             ChangedError: the object is gone or another version, on entering or on leaving.
+            UnreachableError: the place does not answer, whatever the object.
             SourceError: it cannot be read (a right that is missing, a disk), which a later try may mend.
         """
 
@@ -58,6 +83,17 @@ class Source(Protocol):
 
         Raises:
             SourceError: it could not be done now; it is tried again.
+        """
+
+    def settle_all(self, founds: Sequence[Found], after: After) -> Iterator[tuple[Found, SourceError | None]]:
+        """Settle each of many, perhaps at once, in any order; yield each with what went wrong, None for nothing."""
+
+    def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
+        """Put small files for customers beside the drops, in place of older ones, under names that no listing shows.
+
+        Raises:
+            NotPermittedError: a right is missing.
+            SourceError: not all of them could be put now.
         """
 
     def flush(self) -> None:
@@ -82,3 +118,31 @@ class Source(Protocol):
 
         A hint that makes the loop quick, never needed: a listing is the truth. May do nothing.
         """
+
+    def probe(self) -> Iterator[Tried]:
+        """Try what the daemon does, on an object of our own below `_blobdrop/` that is gone afterwards."""
+
+    def stop(self) -> None:
+        """Have whatever waits for the place give up soon, with an error. From any thread, or a signal's handler."""
+
+
+def one_by_one(
+    settle: Callable[[Found, After], None], founds: Sequence[Found], after: After
+) -> Iterator[tuple[Found, SourceError | None]]:
+    """Settle objects one after the other, for sources that have no better way of `settle_all`."""
+    for found in founds:
+        try:
+            settle(found, after)
+        except SourceError as error:
+            yield found, error
+        else:
+            yield found, None
+
+
+def tried(what: str, call: Callable[[], object], says: str) -> Tried:
+    """Try one thing, for `probe`."""
+    try:
+        call()
+    except SourceError as error:
+        return Tried(what=what, error=error)
+    return Tried(what=what, says=says)

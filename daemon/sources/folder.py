@@ -8,8 +8,8 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Callable, Iterator, MutableSet
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterator, MutableSet, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +18,7 @@ from urllib.parse import quote_from_bytes
 from daemon.durable import sync
 from daemon.errors import ChangedError, SourceError
 from daemon.model import After, Found
+from daemon.sources import Tried, one_by_one, tried
 from daemon.sources.archived import Archived, archived, expire
 from daemon.sources.moving import archive, remove, version_of
 from daemon.sources.names import left_out, left_out_folder
@@ -29,6 +30,8 @@ _plain = re.compile(r"[A-Za-z0-9._~-]+").fullmatch
 
 #: Folders are synced one by one up to so many; beyond it one sync of everything is quicker.
 SYNC_ONE_BY_ONE = 16
+#: Characters of a name that its hidden form keeps.
+HIDDEN_NAME = 60
 #: What a listing could not look into: event, name, reason. Each is logged once for as long as it lasts.
 Note = tuple[str, str, str]
 
@@ -86,6 +89,11 @@ class FolderSource:
         """
         return max(0.0, self._settle_seconds - max(now - found.modified, seen_seconds))
 
+    def ahead(self, founds: Sequence[Found]) -> AbstractContextManager[None]:
+        """Do nothing: files are near."""
+        del founds
+        return nullcontext()
+
     def fetch(self, found: Found) -> AbstractContextManager[Path]:
         """Give the file itself, not a copy."""
         return _Reading(self._path(found), found)
@@ -99,6 +107,22 @@ class FolderSource:
                 self._changed.add(os.path.dirname(path))
             elif after is After.ARCHIVE and (folder := archive(self._root, found, self.fetch)):
                 self._changed.update((os.path.dirname(path), folder, os.path.dirname(folder)))
+
+    def settle_all(self, founds: Sequence[Found], after: After) -> Iterator[tuple[Found, SourceError | None]]:
+        """Settle files one after the other."""
+        return one_by_one(self.settle, founds, after)
+
+    def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
+        """Write the files, each under a hidden name first."""
+        for name, data in letters:
+            path = f"{self._root}/{name}"
+            folder, _, file = path.rpartition("/")
+            hidden = f"{folder}/.{file[:HIDDEN_NAME]}.tmp"
+            with _explained(path, "see that the daemon's user may write there"):
+                os.makedirs(folder, exist_ok=True)
+                with open(hidden, "wb") as unfinished:  # noqa: PTH123 - the name may be any bytes
+                    unfinished.write(data)
+                os.replace(hidden, path)  # noqa: PTH105
 
     def flush(self) -> None:
         """Sync the folders that files have left and those that they have come to."""
@@ -137,6 +161,33 @@ class FolderSource:
         finally:
             self._watching.stop()
             self._watching = None
+
+    def probe(self) -> Iterator[Tried]:
+        """Try to list the folder, and to write, read and delete a file of our own."""
+        folder = Path(self._root, "_blobdrop")
+        path = folder / f"probe-{os.getpid()}"
+        yield tried("list", lambda: next(self.list(), None), self._root)
+
+        def attempt(what: str, call: Callable[[], object]) -> Tried:
+            def explained() -> None:
+                with _explained(str(path), "give this folder to the daemon's user"):
+                    call()
+
+            return tried(what, explained, str(path))
+
+        def write() -> None:
+            folder.mkdir(exist_ok=True)
+            path.write_bytes(b"probe")
+
+        yield attempt("write", write)
+        if path.exists():
+            yield attempt("read", path.read_bytes)
+            yield attempt("delete", path.unlink)
+        with suppress(OSError):
+            folder.rmdir()
+
+    def stop(self) -> None:
+        """Do nothing: nothing of a folder is waited for."""
 
     def _path(self, found: Found) -> str:
         """Return the file's path, which is always below the root, whatever the name says."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from daemon.errors import ChangedError
+from daemon.errors import ChangedError, SourceError
 from daemon.model import After, Found
+from daemon.sources import Tried, one_by_one
 from daemon.sources.names import left_out_path
 
 
@@ -30,6 +31,8 @@ class MemorySource:
         """Start empty."""
         #: What was settled with `archive`: (name, version) -> bytes.
         self.archived: dict[tuple[str, str], bytes] = {}
+        #: What was left for customers.
+        self.letters: dict[str, bytes] = {}
         self._archived_at: dict[tuple[str, str], float] = {}
         self._settle_seconds = settle_seconds
         self._objects: dict[str, _Object] = {}
@@ -68,6 +71,11 @@ class MemorySource:
         """Tell what is left of the settling time."""
         return max(0.0, self._settle_seconds - max(now - found.modified, seen_seconds))
 
+    def ahead(self, founds: Sequence[Found]) -> AbstractContextManager[None]:
+        """Do nothing: nothing is nearer."""
+        del founds
+        return nullcontext()
+
     @contextmanager
     def fetch(self, found: Found) -> Iterator[Path]:
         """Write the bytes into a file that lives as long as the `with`."""
@@ -90,6 +98,14 @@ class MemorySource:
             self._archived_at[found.name, found.version] = time.time()
         del self._objects[found.name]
 
+    def settle_all(self, founds: Sequence[Found], after: After) -> Iterator[tuple[Found, SourceError | None]]:
+        """Settle objects one after the other."""
+        return one_by_one(self.settle, founds, after)
+
+    def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
+        """Keep the files in `letters`."""
+        self.letters.update(letters)
+
     def flush(self) -> None:
         """Do nothing: no memory survives a power cut."""
 
@@ -107,6 +123,13 @@ class MemorySource:
             yield
         finally:
             self._wakes = tuple(each for each in self._wakes if each is not wake)
+
+    def probe(self) -> Iterator[Tried]:
+        """Say that all can be done."""
+        yield from (Tried(what=what, says="memory") for what in ("list", "write", "read", "delete"))
+
+    def stop(self) -> None:
+        """Do nothing: nothing is waited for."""
 
     def _current(self, found: Found) -> _Object:
         it = self._objects.get(found.name)

@@ -138,11 +138,11 @@ def _places(folder: str, found: Found) -> Iterator[str]:
     """Yield where the file may go, best first; the last one is nobody else's, folders included."""
     parent, _, file = found.name.rpartition("/")
     yield f"{folder}/{found.name}"
-    yield os.path.join(folder, parent, _with_id(file, found.drop_id))
+    yield os.path.join(folder, parent, with_id(file, found.drop_id))
     yield f"{folder}/{found.drop_id}/{file}"
 
 
-def _with_id(file: str, drop_id: str) -> str:
+def with_id(file: str, drop_id: str) -> str:
     """Put the id before the suffix: `a.csv.gz` -> `a.ID.csv.gz`; a name that gets too long loses its stem's end."""
     stem, suffix = os.path.splitext(file)
     if suffix.lower() in COMPRESSIONS:

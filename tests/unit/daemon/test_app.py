@@ -67,7 +67,7 @@ def test_a_place_that_is_no_folder_is_refused_with_the_setting_and_the_value() -
 
 
 def test_the_source_and_the_store_are_where_the_settings_say(configuration: Configuration, tmp_path: Path) -> None:
-    source = app.source_of(configuration.settings)
+    source = app.source_of(configuration.settings, {})
     assert isinstance(source, FolderSource)
     assert source.describe() == str(tmp_path / "drops")
     assert app.store_of(configuration.settings, "x").root("metrics") == str(tmp_path / "var" / "tables" / "metrics")
@@ -153,7 +153,7 @@ def test_told_to_stop_before_anything_has_begun_it_just_ends() -> None:
 
 
 def test_the_first_signal_stops_the_loop_and_a_second_one_ends_the_process(rig: Rig) -> None:
-    with app._handling(app._stopping(rig.loop)):
+    with app._handling(app._stopping(rig.loop, rig.source)):
         signal.raise_signal(signal.SIGTERM)
         assert rig.loop._stopping.is_set()
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -45,7 +45,7 @@ def told(folder: Path, text: str) -> str:
         ),
         (
             '[source]\nurl = "https://me:secret@h/c"',
-            "source.url = 'https://me:***@h/c': only folders are supported; expected a path such as ./drops",
+            "source.url = 'https://me:***@h/c': a container's URL has no user and no password",
         ),
         ('[store]\nurl = "a\\u0000b"', "store.url = 'a\\x00b': a path has no NUL character"),
         ("[workers]\nprocesses = 2.5", "workers.processes = 2.5: expected a whole number from 1 to 256"),

@@ -63,7 +63,7 @@ def test_each_setting_is_explained_with_its_unit_and_bounds(text: str, name: str
 
 
 def test_a_number_has_both_bounds_and_says_its_unit() -> None:
-    units = ("seconds", "mb", "processes", "files", "attempts", "columns", "ratio", "days")
+    units = ("seconds", "mb", "processes", "files", "attempts", "columns", "ratio", "days", "requests")
     for name, field in fields():
         if field.annotation in (int, float):
             assert re.search(r"(from|above) [\d,.]+ (up )?to [\d,.]+$", rule(field)), name

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from daemon.commands import running
@@ -78,4 +76,4 @@ def test_json_is_for_the_summary_only(place: Place) -> None:
 )
 def test_it_says_what_becomes_of_the_files(place: Place, after: str, said: str) -> None:
     place.config.write_text(place.config.read_text().replace("[source]", f'[source]\nafter = "{after}"'))
-    assert running._settled(load(place.config, {}), Path("/d")) == said
+    assert running._settled(load(place.config, {}), "/d") == said

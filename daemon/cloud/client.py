@@ -1,0 +1,259 @@
+"""Requests to one container through the pipeline of azure-storage-blob, with deadlines and patience of our own.
+
+The SDK signs, finds proxies and keeps connections; it is asked for no model of what comes back, which takes four times
+as long as the wire does, and it does not try again by itself, which nothing can stop.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import random
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote
+
+import requests
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.pipeline import Pipeline
+from azure.core.pipeline.transport import RequestsTransport
+from azure.core.rest import HttpRequest
+from azure.storage.blob import ContainerClient
+
+from daemon.cloud.address import Address, quoted
+from daemon.cloud.credentials import Credential
+from daemon.errors import NotPermittedError, UnreachableError
+
+#: New enough for names that XML cannot hold (2021-02-12) and for directories to be told (2021-06-08); old enough for
+#: every Azure and for Azurite since 2022.
+API_VERSION: Final = "2021-12-02"
+#: "The service is busy" and its kin, which pass (Common REST API error codes); 408 and 429 mean the same.
+PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
+#: Seconds before a request is tried again for the first time; doubled each time, and then anything from half of it on.
+FIRST_WAIT_SECONDS: Final = 0.2
+LONGEST_WAIT_SECONDS: Final = 10.0
+#: Bytes of a block that a body is read in.
+BLOCK_BYTES: Final = 1024**2
+#: What these log of a failed request is told by the error that comes of it.
+LIBRARIES: Final = ("azure", "urllib3", "msal")
+#: Errors of the wire: of the SDK, of what it uses, of the system.
+WIRE_ERRORS: Final = (AzureError, requests.RequestException, OSError)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deadlines:
+    """How long what may take."""
+
+    #: Until a connection stands, and between two bytes of an answer.
+    connect_seconds: float = 5.0
+    read_seconds: float = 20.0
+    #: How long a request that fails is tried again.
+    patience_seconds: float = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What came back: the status, the headers and, unless it is a stream, the body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(default=b"", repr=False)
+    #: The rest of it, block by block, where a stream was asked for.
+    blocks: Iterator[bytes] = field(default=iter(()), repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was done."""
+        return self.status < 300  # noqa: PLR2004 - what HTTP calls successful
+
+    @property
+    def code(self) -> str:
+        """The error's name, `BlobNotFound`; empty where there is none."""
+        return self.headers.get("x-ms-error-code", "")
+
+
+@functools.cache
+def client_of(place: Address, credential: Credential, deadlines: Deadlines, connections: int) -> Client:
+    """Return this process's client of a container: its connections outlive a unit of work."""
+    for library in LIBRARIES:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    return Client(place, credential, deadlines, connections)
+
+
+class Client:
+    """Requests to one container. Any thread may use it."""
+
+    def __init__(self, place: Address, credential: Credential, deadlines: Deadlines, connections: int) -> None:
+        """Connect to nothing yet; at most so many connections are kept."""
+        self.place = place
+        self._deadlines, self._credential = deadlines, credential
+        session = requests.Session()
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=connections))
+        transport = RequestsTransport(
+            session=session,
+            connection_timeout=deadlines.connect_seconds,
+            read_timeout=deadlines.read_seconds,
+            connection_data_block_size=BLOCK_BYTES,
+        )
+        self._pipeline: Pipeline[Any, Any] = _container(place, credential, transport)._pipeline  # noqa: SLF001 - says why above
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Try nothing again from now on: what fails, fails at once."""
+        self._stopped.set()
+
+    def url(self, name: str) -> str:
+        """Return a blob's URL without any key."""
+        return f"{self.place.url}/{quoted(name)}"
+
+    def signed_url(self, name: str) -> str:
+        """Return a blob's URL as the service can read it for a copy: with the signature, where that opens it."""
+        sas = self._credential.sas
+        return f"{self.url(name)}?{sas}" if sas else self.url(name)
+
+    def send(
+        self,
+        method: str,
+        name: str = "",
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        stream: bool = False,
+        patience_seconds: float | None = None,
+    ) -> Reply:
+        """Send a request about a blob, or about the container where `name` is empty; again while that may help.
+
+        A refusal (404, 409, 412, ...) is a reply like any other, but for those that concern every request.
+
+        Raises:
+            NotPermittedError: 401 or 403: a key, a signature or a right is wrong.
+            UnreachableError: no reply, or none that tells anything, for as long as patience lasts.
+        """
+        asked = "&".join(f"{key}={quote(value, safe='')}" for key, value in (query or {}).items())
+        url = (self.url(name) if name else self.place.url) + (f"?{asked}" if asked else "")
+        patience = self._deadlines.patience_seconds if patience_seconds is None else patience_seconds
+        end = time.monotonic() + patience
+        for wait in _waits():
+            request = HttpRequest(method, url, headers={**_HEADERS, **(headers or {})}, content=body)
+            reply = self._tried(request, stream=stream)
+            if isinstance(reply, Reply) and reply.status not in PASSING:
+                return self._permitted(reply, method, name)
+            pause = max(wait, _asked_wait(reply)) if isinstance(reply, Reply) else wait
+            if time.monotonic() + pause > end or self._stopped.wait(pause):
+                raise self._unreachable(reply)
+        raise AssertionError("waits never end")
+
+    def _tried(self, request: HttpRequest, *, stream: bool) -> Reply | Exception:
+        """Send a request once; return what came back, or what went wrong on the wire."""
+        try:
+            response = self._pipeline.run(request, stream=True, **_NO_RETRIES).http_response
+            blocks = response.stream_download(self._pipeline, decompress=False)
+            body = b"" if stream and response.status_code < 300 else b"".join(blocks)  # noqa: PLR2004
+            return Reply(status=response.status_code, headers=response.headers, body=body, blocks=blocks)
+        except ClientAuthenticationError as error:
+            raise NotPermittedError(f"{self.place}: {_SIGN_IN}. {reason(error)}") from None
+        except WIRE_ERRORS as error:
+            return error
+
+    def _permitted(self, reply: Reply, method: str, name: str) -> Reply:
+        if reply.status not in (401, 403):
+            return reply
+        raise NotPermittedError(
+            f"{self.url(name) if name else self.place.url}: {method} was refused with {reply.status} "
+            f"{reply.code or 'and no reason'}, opened by the {self._credential.kind} from {self._credential.origin}; "
+            f"{_remedy(reply.code, self._credential.sas)}"
+        )
+
+    def _unreachable(self, reply: Reply | Exception) -> UnreachableError:
+        if isinstance(reply, Reply):
+            return UnreachableError(
+                f"{self.place} answers {reply.status} {reply.code}".rstrip() + "; it is tried again"
+            )
+        return UnreachableError(
+            f"{self.place} cannot be reached: {reason(reply)}; see that its name, the network and a proxy are "
+            "right. It is tried again"
+        )
+
+
+#: Without the second, a body could come compressed, whose blocks nobody unpacks.
+_HEADERS: Final = {"x-ms-version": API_VERSION, "Accept-Encoding": "identity"}
+#: The SDK's own policy tries four times with up to 40 s between, and cannot be told to stop.
+_NO_RETRIES: Final = {"retry_total": 0, "retry_connect": 0, "retry_read": 0, "retry_status": 0}
+_SIGNATURE: Final = re.compile(r"sig=[^&\s'\")]+")
+_SIGN_IN: Final = (
+    "no identity could be had from Entra ID: give the machine a managed identity with the role Storage Blob Data "
+    "Contributor, or set AZURE_STORAGE_SAS_TOKEN"
+)
+
+
+def _container(place: Address, credential: Credential, transport: RequestsTransport) -> ContainerClient:
+    opened: Any
+    if credential.key:
+        opened = AzureNamedKeyCredential(credential.account, credential.key)
+    elif credential.sas:
+        opened = AzureSasCredential(credential.sas)
+    else:
+        # A fifth of a second that those with a key need not wait.
+        opened = importlib.import_module("azure.identity").DefaultAzureCredential()
+    try:
+        return ContainerClient(place.endpoint, place.container, credential=opened, transport=transport)
+    except ValueError as error:
+        raise NotPermittedError(f"{place}: {error}") from error
+
+
+def _waits() -> Iterator[float]:
+    """Yield seconds to wait, longer each time, and never the same for all who wait."""
+    wait = FIRST_WAIT_SECONDS
+    while True:
+        yield wait * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+        wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+
+
+def _asked_wait(reply: Reply) -> float:
+    """Return the seconds that the service asks to wait; 0.0 where it asks for none, or for a date."""
+    asked = reply.headers.get("Retry-After", "")
+    return float(asked) if asked.isdecimal() else 0.0
+
+
+def reason(error: BaseException) -> str:
+    """Say in a line what went wrong on the wire: what the system says, where it says so. Holds no signature."""
+    for one in _chain(error):
+        if isinstance(one, OSError) and one.strerror:
+            return one.strerror
+        if isinstance(one, TimeoutError):
+            return "it did not answer in time"
+    return _SIGNATURE.sub("sig=***", (str(error) or type(error).__name__).splitlines()[0])
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it comes of: the causes are hidden in arguments, too."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        named = (getattr(one, name, None) for name in ("inner_exception", "reason"))
+        inner = (one.__cause__, one.__context__, *named, *one.args)
+        waiting += [each for each in inner if isinstance(each, BaseException)]
+
+
+def _remedy(code: str, sas: str) -> str:
+    """Say what to do about a refusal, by its name (Blob service error codes)."""
+    end = dict(parse_qsl(sas)).get("se", "")
+    if end and end < time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()):
+        return f"the signature was over at {end}: have another one made"
+    if code in ("AuthorizationPermissionMismatch", "AuthorizationServiceMismatch", "AuthorizationResourceTypeMismatch"):
+        return "give it the rights read, write, delete and list of this container"
+    if code == "AuthorizationFailure":
+        return "see that the account's firewall lets this machine in"
+    return "see that it is for this account and container, that it is not over, and that this machine's clock is right"

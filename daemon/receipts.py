@@ -1,0 +1,150 @@
+"""What customers are told where they see only their container or folder: a small JSON file for each drop, in words.
+
+Receipts follow the ledger's events, so that whatever is killed when, each is written in the end, and again when a
+decision has changed what it says. How far they have come is in a file beside the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from structlog.typing import FilteringBoundLogger
+
+from daemon.durable import sync
+from daemon.entries import PAGE, REPORT
+from daemon.errors import NotPermittedError, SourceError, WorkError
+from daemon.ledger import DropRow, Ledger
+from daemon.model import State
+from daemon.reports import Report, iso, parsed, summary
+from daemon.sources import Source
+from validators.sentences import printable
+
+#: Below it, under a drop's own name, is what its customer is told.
+FOLDER: Final = "_receipts"
+#: Events that are looked at in one turn.
+AT_ONCE: Final = 500
+#: Problems that are said in words; the page has more.
+SAID: Final = 5
+UNWANTED: Final = "No feed wants a file of this name; ask where yours belong. Nothing of it was taken."
+
+
+class Receipts:
+    """Leaves receipts for what has happened since it last did."""
+
+    def __init__(self, ledger: Ledger, source: Source, file: Path, *, log: FilteringBoundLogger) -> None:
+        """Begin where the last run ended; without its file, with what happens from now on."""
+        self._ledger, self._source, self._file, self._log = ledger, source, file, log
+        begun = _read(file)
+        self._since = ledger.decisions.newest()[0] if begun is None else begun
+        if begun is None:
+            self._write(self._since)
+        self._told = ""
+
+    def catch_up(self) -> None:
+        """Leave all receipts that are due, or as many as can be left now."""
+        while self.turn():
+            pass
+
+    def turn(self) -> bool:
+        """Leave some of the receipts that are due; return whether there may be more.
+
+        Where that fails it is said once, and tried again in the next turn; without the right to, it is left at that.
+        """
+        newest, rows = self._ledger.news(self._since, AT_ONCE)
+        if newest == self._since:
+            return False
+        letters = [letter for row in _newest_versions(rows) for letter in letters_of(row)]
+        try:
+            self._source.leave(letters)
+        except SourceError as error:
+            self._complain(error)
+            if not isinstance(error, NotPermittedError):
+                return False
+        if letters:
+            self._write(newest)
+        self._since = newest
+        return True
+
+    def _complain(self, error: SourceError) -> None:
+        if str(error) != self._told:
+            self._log.warning("receipts.failed", reason=str(error), note="drops go on; set source.receipts = false")
+        self._told = str(error)
+
+    def _write(self, to: int) -> None:
+        unfinished = self._file.with_name(f".{self._file.name}.tmp")
+        try:
+            unfinished.write_text(f"{to}\n")
+            sync(unfinished)
+            os.replace(unfinished, self._file)  # noqa: PTH105 - says that it replaces
+        except OSError as error:
+            raise WorkError(f"{self._file} cannot be written: {error.strerror}; give this user the right to") from error
+
+
+def letters_of(row: DropRow) -> Iterator[tuple[str, bytes]]:
+    """Yield the files that tell of a drop, as (name below the source, bytes): none while it is under way."""
+    if not row.state.final:
+        return
+    report, page = _reported(row)
+    name = f"{FOLDER}/{row.found.name}"
+    yield f"{name}.json", (json.dumps(_told(row, report, f"{name}.html" if page else None), indent=1) + "\n").encode()
+    if page:
+        yield f"{name}.html", page
+
+
+def _told(row: DropRow, report: Report | None, page: str | None) -> dict[str, Any]:
+    problems = [problem for problem in report.problems if problem.sample] if report else []
+    return {
+        "name": printable(row.name),
+        "drop": row.id,
+        "state": row.state.value,
+        "says": _says(row, report),
+        "rows": {"read": row.rows.read, "accepted": row.rows.accepted, "rejected": row.rows.rejected},
+        "problems": [problem.sample[0].message for problem in problems[:SAID]],
+        "more_problems": max(0, len(problems) - SAID),
+        "report": printable(page) if page else None,
+        "found_at": iso(row.found_at),
+        "finished_at": iso(row.finished_at or row.changed_at),
+    }
+
+
+def _says(row: DropRow, report: Report | None) -> str:
+    """Say in one sentence what became of the drop."""
+    if report is not None:
+        return summary(report)
+    match row.state:
+        case State.UNMATCHED:
+            return UNWANTED
+        case State.INGESTED | State.PARTIAL:
+            return f"{row.rows.accepted:,} of {row.rows.read:,} rows are in the table."
+        case State.DUPLICATE:
+            return printable(row.reason or "The same bytes were here before; they count once.")
+        case _:
+            return printable(row.reason)
+
+
+def _reported(row: DropRow) -> tuple[Report | None, bytes]:
+    """Return the drop's report and its page; None and nothing where it has none, or none that can be read."""
+    if not row.report:
+        return None, b""
+    try:
+        report = parsed(json.loads(Path(row.report, REPORT).read_bytes()))
+        return report, Path(row.report, PAGE).read_bytes()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, b""
+
+
+def _newest_versions(rows: Sequence[DropRow]) -> Iterator[DropRow]:
+    """Yield the drops whose receipts count: of several versions under one name the newest."""
+    standing = (row for row in rows if row.superseded_by is None)
+    yield from {row.uri: row for row in sorted(standing, key=lambda row: row.found_at)}.values()
+
+
+def _read(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return None

@@ -1,0 +1,223 @@
+"""Lists a container: page after page as they come, with a parser that takes what a drop needs and nothing else."""
+
+from __future__ import annotations
+
+import email.utils
+import functools
+import queue
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import unquote
+from xml.etree import ElementTree as ET
+
+from daemon.cloud.client import Client, Reply
+from daemon.errors import SourceError, UnreachableError, WorkError
+from daemon.sources.names import left_out_folder
+
+#: "If the request does not specify maxresults, or specifies a value greater than 5000, the server will return up to
+#: 5000 items" (List Blobs).
+PAGE: Final = 5000
+#: Pages that are fetched ahead of those that are being looked at.
+PAGES_AHEAD: Final = 2
+#: Bytes at a page's end among which the marker of the next one is.
+TAIL: Final = 16_384
+_MARKER: Final = re.compile(rb"<NextMarker>[^<]*</NextMarker>")
+#: Seconds between two looks whether anybody still wants the listing.
+LOOK_SECONDS: Final = 0.2
+#: Seconds by which two clocks may differ unnoticed: a `Date` has whole seconds, and travels.
+CLOCKS_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blob:
+    """A blob as a listing shows it."""
+
+    #: Below the prefix.
+    name: str
+    #: Without quotes; empty for one of which nothing is committed yet.
+    etag: str
+    #: Bytes.
+    size: int
+    #: Unix seconds by the service's clock.
+    modified: float
+    is_append: bool
+    is_sealed: bool
+    is_folder: bool
+    is_leased: bool
+    #: In the tier Archive, or on its way out of it: it cannot be read.
+    is_frozen: bool
+    #: The part of `Properties` that tells of a copy: pending, success, failed; empty for none.
+    copying: str
+
+
+class Listing:
+    """One listing under way. Pages come from a thread of its own, so that they are looked at while others travel."""
+
+    def __init__(self, client: Client, folder: str = "", *, most_folders: int = 0) -> None:
+        """Begin to list what is below the client's place, or below a folder of it.
+
+        With no more than `most_folders` folders at its top, what is below those that hold no drops is not asked for.
+        """
+        self._client, self._prefix, self._most_folders = client, client.place.prefix + folder, most_folders
+        #: Seconds by which the service's clock is ahead of ours; 0.0 where that cannot be told from the way.
+        self.ahead_seconds = 0.0
+        self._pages: queue.Queue[bytes | WorkError | None] = queue.Queue(PAGES_AHEAD)
+        self._left = False
+        self._thread = threading.Thread(target=self._fetch, name="listing", daemon=True)
+
+    def __iter__(self) -> Iterator[Blob]:
+        """Yield every blob.
+
+        Raises:
+            SourceError: the container cannot be listed now.
+        """
+        self._thread.start()
+        strip = len(self._client.place.prefix)
+        try:
+            while (page := self._next()) is not None:
+                for element in self._parsed(page).iterfind("Blobs/Blob"):
+                    yield _blob(element, strip)
+        finally:
+            self._left = True
+
+    def leave(self) -> None:
+        """Have whoever waits for a page stop waiting. From any thread, or a signal's handler: it takes no lock."""
+        self._left = True
+
+    def _next(self) -> bytes | None:
+        while not self._left:
+            try:
+                page = self._pages.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
+                if self._thread.is_alive() or not self._pages.empty():
+                    continue
+                raise UnreachableError(f"{self._client.place}: the listing broke off") from None
+            if isinstance(page, WorkError):
+                raise page
+            return page
+        raise UnreachableError(f"{self._client.place}: the listing was broken off, as the daemon stops")
+
+    def _parsed(self, page: bytes) -> ET.Element:
+        try:
+            return ET.fromstring(page)  # noqa: S314 - expat limits what entities grow to
+        except ET.ParseError as error:
+            raise UnreachableError(
+                f"{self._client.place}: its listing is no XML ({error}); see that the URL is right"
+            ) from None
+
+    # ---------------------------------------------------------------- IN THE THREAD
+
+    def _fetch(self) -> None:
+        """Ask for the next page as soon as it is known which one that is: the one before is looked at meanwhile."""
+        try:
+            for prefix in self._prefixes() or (self._prefix,):
+                for page in self._pages_of(prefix):
+                    self._put(page)
+            self._put(None)
+        except WorkError as error:
+            self._put(error)
+
+    def _prefixes(self) -> list[str]:
+        """Return the folders to list one by one, with what lies beside them put already; none to list all at once."""
+        if not self._most_folders:
+            return []
+        beside = list(self._pages_of(self._prefix, {"delimiter": "/"}))
+        folders = [name for page in beside for name in self._folders(page)]
+        if len(folders) > self._most_folders:
+            return []
+        for page in beside:
+            self._put(page)
+        return folders
+
+    def _folders(self, page: bytes) -> Iterator[str]:
+        for element in self._parsed(page).iterfind("Blobs/BlobPrefix/Name"):
+            name = _text(element)
+            if not left_out_folder(name[len(self._prefix) :] or "/"):
+                yield name
+
+    def _pages_of(self, prefix: str, query: Mapping[str, str] = MappingProxyType({})) -> Iterator[bytes]:
+        marker = ""
+        while not self._left:
+            page = self._page({**query, **({"prefix": prefix} if prefix else {})}, marker)
+            yield page
+            marker = _next_marker(page)
+            if not marker:
+                return
+
+    def _put(self, page: bytes | WorkError | None) -> None:
+        while not self._left:
+            try:
+                self._pages.put(page, timeout=LOOK_SECONDS)
+            except queue.Full:
+                continue
+            return
+
+    def _page(self, query: Mapping[str, str], marker: str) -> bytes:
+        asked = {"restype": "container", "comp": "list", "maxresults": str(PAGE), "include": "uncommittedblobs,copy"}
+        reply = self._client.send("GET", query={**asked, **query, **({"marker": marker} if marker else {})})
+        if not reply.ok:
+            raise SourceError(refusal(self._client, reply))
+        self.ahead_seconds = ahead(reply)
+        return reply.body
+
+
+def _next_marker(page: bytes) -> str:
+    """Return what to ask the next page with, without reading the whole of this one; empty after the last."""
+    found = _MARKER.search(page, max(0, len(page) - TAIL))
+    return ET.fromstring(found[0]).text or "" if found else ""  # noqa: S314 - as above
+
+
+def refusal(client: Client, reply: Reply) -> str:
+    """Say why a container cannot be listed."""
+    if reply.status == 404:  # noqa: PLR2004 - not found
+        return (
+            f"{client.place.url}: there is no such container; make it (az storage container create), or mend source.url"
+        )
+    return f"{client.place.url} cannot be listed: {reply.status} {reply.code}".rstrip()
+
+
+def ahead(reply: Reply) -> float:
+    """Return by how many seconds the service's clock is ahead of ours; 0.0 for what the way may account for."""
+    date = reply.headers.get("Date", "")
+    try:
+        seconds = email.utils.parsedate_to_datetime(date).timestamp() - time.time()
+    except ValueError:
+        return 0.0
+    return seconds if abs(seconds) > CLOCKS_SECONDS else 0.0
+
+
+def _blob(element: ET.Element, strip: int) -> Blob:
+    """Read an entry, whose elements may come in any order, and some of them not at all."""
+    name = element.find("Name")
+    text = _text(name) if name is not None else ""
+    properties = element.find("Properties")
+    of = {each.tag: each.text or "" for each in properties} if properties is not None else {}
+    return Blob(
+        name=text[strip:],
+        etag=of.get("Etag", "").strip('"'),
+        size=int(of.get("Content-Length") or 0),
+        modified=_seconds(of.get("Last-Modified", "")),
+        is_append=of.get("BlobType") == "AppendBlob",
+        is_sealed=of.get("Sealed") == "true",
+        is_folder=of.get("ResourceType") == "directory",
+        is_leased=of.get("LeaseStatus") == "locked",
+        is_frozen=of.get("AccessTier") == "Archive" or "ArchiveStatus" in of,
+        copying=of.get("CopyStatus", ""),
+    )
+
+
+def _text(name: ET.Element) -> str:
+    """Return a name; one that XML cannot hold is encoded (List Blobs, since 2021-02-12)."""
+    text = name.text or ""
+    return unquote(text) if name.get("Encoded") == "true" else text
+
+
+@functools.lru_cache(maxsize=1024)
+def _seconds(date: str) -> float:
+    """Return the unix seconds of an HTTP date; 0.0 where there is none."""
+    return email.utils.parsedate_to_datetime(date).timestamp() if date else 0.0
