@@ -29,7 +29,7 @@ ORDER = (
     "validators.frames",
     "daemon daemon.digesting daemon.durable daemon.scratch daemon.statistics daemon.systemd",
     "daemon.warming daemon.errors daemon.model",
-    "daemon.decisions",
+    "daemon.daybounds daemon.decisions daemon.markers",
     "daemon.lines daemon.lineup daemon.quoting daemon.reports daemon.settings daemon.sources daemon.tally daemon.units",
     "daemon.telling",
     "daemon.datafile daemon.dayfiles daemon.ledger daemon.origins",
