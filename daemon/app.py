@@ -25,6 +25,7 @@ from daemon.ledger.opening import file_of
 from daemon.loop import Loop, Pace
 from daemon.model import ContractSummary, Feed
 from daemon.parts import Parts, Rules
+from daemon.ready import Ready
 from daemon.retention import STEP_SECONDS, Expiry, Retention
 from daemon.sources import Source
 from daemon.sources.folder import FolderSource
@@ -205,6 +206,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
 def _wired(settings: Settings, parts: Parts, environ: Mapping[str, str], *, once: bool) -> Daemon:
     systemd = Systemd.of(environ, 0)
     ingest = Ingest(parts)
+    ready = Ready(parts, ingest.tallied)
     intake = Intake(parts.source, parts.ledger, Feeds(tuple(parts.feeds.values())), at_work=ingest.at_work)
     tidying = Tidying(
         parts.store,
@@ -218,6 +220,7 @@ def _wired(settings: Settings, parts: Parts, environ: Mapping[str, str], *, once
     loop = Loop(
         intake=intake,
         ingest=ingest,
+        ready=ready,
         ledger=parts.ledger,
         pace=Pace(poll_seconds=settings.source.poll_seconds, settle_seconds=settings.source.settle_seconds),
         log=parts.log,

@@ -13,6 +13,7 @@ from daemon.errors import WorkError
 from daemon.ingest import Ingest
 from daemon.intake import Arrivals, Intake
 from daemon.ledger import Ledger
+from daemon.ready import Ready
 
 #: Seconds that `run --once` waits for a file that keeps changing before it leaves it for another time.
 PATIENCE_SECONDS = 60.0
@@ -44,6 +45,7 @@ class Loop:
         *,
         intake: Intake,
         ingest: Ingest,
+        ready: Ready,
         ledger: Ledger,
         pace: Pace,
         log: FilteringBoundLogger,
@@ -52,7 +54,7 @@ class Loop:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Wire the loop; `beat` is told after each turn that was completed, `idle` when there is nothing to do."""
-        self._intake, self._ingest, self._ledger = intake, ingest, ledger
+        self._intake, self._ingest, self._ready, self._ledger = intake, ingest, ready, ledger
         self._pace, self._log, self._beat, self._idle, self._clock = pace, log, beat, idle, clock
         self._woken = threading.Event()
         self._arrived = threading.Event()
@@ -100,7 +102,7 @@ class Loop:
         patience = self._clock() + PATIENCE_SECONDS
         while not self._stopping.is_set():
             pause = self._round()
-            if self._ingest.busy:
+            if self._ingest.busy or self._ready.restless:
                 patience = self._clock() + PATIENCE_SECONDS
             elif not self._pending or self._clock() > patience:
                 break
@@ -181,8 +183,10 @@ class Loop:
                 self._log.warning("drop.unmatched", name=found.name, note="no feed has a pattern for this name")
         if arrivals.drops:
             self._ingest.claim(arrivals.drops)
+        self._ready.turn(arrivals)
         self._pending = arrivals.pending
         due = self._pace.poll_seconds if arrivals.due_seconds is None else arrivals.due_seconds
+        due = 0.0 if self._ready.restless else due
         self._next_listing = now + min(due, self._pace.poll_seconds)
 
     def _pause(self, seconds: float) -> None:

@@ -85,6 +85,15 @@ class Late(enum.StrEnum):
     RESTATE = "restate"
 
 
+class ReadyNeeds(enum.StrEnum):
+    """What must have become of the drops that were there before a marker, so that it takes effect."""
+
+    #: None of them is under way, and none has failed.
+    FINAL = "final"
+    #: None of them is under way.
+    SETTLED = "settled"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """One version of one object, as a listing shows it."""
@@ -127,6 +136,7 @@ class Feed:
     duplicates: OnDuplicate = OnDuplicate.SKIP
     revision: OnRevision = OnRevision.REPLACE
     late: Late = Late.QUARANTINE
+    ready_needs: ReadyNeeds = ReadyNeeds.FINAL
     dialect: Dialect = field(default_factory=Dialect)
     #: The folder that relative contract files start from: the configuration file's.
     base: Path = Path()

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from daemon.model import After, Dialect, Feed, Late, Limits, OnDuplicate, OnRevision
+from daemon.model import After, Dialect, Feed, Late, Limits, OnDuplicate, OnRevision, ReadyNeeds
 
 MB: Final = 1024**2
 SQLITE: Final = "sqlite:///"
@@ -263,6 +263,9 @@ class FeedSettings(Section):
     )
     late: Late = Field(
         Late.QUARANTINE, description="rows before the watermark: quarantine, accept or restate; heeded with markers"
+    )
+    ready_needs: ReadyNeeds = Field(
+        ReadyNeeds.FINAL, description="drops that a marker waits for must be final, or settled, which takes failed ones"
     )
     dialect: Annotated[
         Annotated[Literal["auto"], Tag("auto")] | Annotated[DialectSettings, Tag("table")],

@@ -15,6 +15,7 @@ from daemon.errors import NotFoundError
 from daemon.ledger import decisions, history, moves
 from daemon.ledger.decisions import Decisions
 from daemon.ledger.hold import Hold, Holder, held, holder
+from daemon.ledger.markers import Markers
 from daemon.ledger.moves import AT_WORK
 from daemon.ledger.opening import file_of, open_existing, open_ledger
 from daemon.ledger.queries import Queries, chunked, highest_batch
@@ -53,6 +54,11 @@ class Ledger(Queries):
     def decisions(self) -> Decisions:
         """What people have decided of drops in quarantine."""
         return Decisions(self._database)
+
+    @cached_property
+    def markers(self) -> Markers:
+        """What markers say, and the watermarks."""
+        return Markers(self._database)
 
     def __enter__(self) -> Self:
         return self

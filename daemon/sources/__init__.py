@@ -27,7 +27,8 @@ class Source(Protocol):
         """Yield every object that may be a drop, and every `_READY` marker, complete or not, in no order.
 
         Left out: temporary names and everything below folders that start with `_` or `.` (see `sources.names`),
-        folders themselves. Does not open files. What cannot be looked into is logged once, and the listing goes on.
+        folders themselves, but for one that is called like a marker: its name and uri end in `/`. Does not open files.
+        What cannot be looked into is logged once, and the listing goes on.
 
         Raises:
             SourceError: the place cannot be listed now; nothing is known about what is missing.

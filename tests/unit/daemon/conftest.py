@@ -30,6 +30,7 @@ from daemon.patience import GAVE_UP
 from daemon.pool import LostError
 from daemon.prepare import prepare
 from daemon.quarantine import Quarantine
+from daemon.ready import Ready
 from daemon.sources.memory import MemorySource
 from daemon.stores import Store
 from daemon.stores.delta import DeltaStore
@@ -182,9 +183,11 @@ class Rig:
         self.intake = Intake(
             self.source, self.ledger, Feeds([self.feed]), at_work=self.ingest.at_work, clock=self.clock
         )
+        self.ready = Ready(self.parts, self.ingest.tallied)
         self.loop = Loop(
             intake=self.intake,
             ingest=self.ingest,
+            ready=self.ready,
             ledger=self.ledger,
             pace=Pace(poll_seconds=2.0, settle_seconds=0.0),
             log=self.log,

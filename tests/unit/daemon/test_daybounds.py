@@ -6,7 +6,7 @@ import datetime as dt
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.daybounds import bounds, day_at, last_complete
@@ -79,6 +79,7 @@ def test_an_unknown_zone_is_told() -> None:
         bounds(dt.date(2026, 3, 1), "Mars/Olympus")
 
 
+@settings(deadline=None)
 @given(st.sampled_from(ZONES), st.integers(0, 2_000_000_000))
 def test_a_row_and_its_day_agree(zone: str, instant: int) -> None:
     (day,) = days_of(pa.array([instant]), Kind.INTEGER, zone).to_pylist()
@@ -86,6 +87,7 @@ def test_a_row_and_its_day_agree(zone: str, instant: int) -> None:
     assert bounds(day, zone).start <= instant < bounds(day, zone).end
 
 
+@settings(deadline=None)
 @given(st.sampled_from(ZONES), st.integers(0, 2_000_000_000))
 def test_no_row_of_a_complete_day_can_come_any_more(zone: str, watermark: int) -> None:
     last = last_complete(watermark, zone)
@@ -95,6 +97,7 @@ def test_no_row_of_a_complete_day_can_come_any_more(zone: str, watermark: int) -
     assert bounds(last + dt.timedelta(days=1), zone).end > watermark
 
 
+@settings(deadline=None)
 @given(st.sampled_from(ZONES), st.dates(dt.date(1970, 1, 2), dt.date(2037, 12, 30)))
 def test_a_day_ends_where_the_next_begins_or_later(zone: str, day: dt.date) -> None:
     this, following = bounds(day, zone), bounds(day + dt.timedelta(days=1), zone)

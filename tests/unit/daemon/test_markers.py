@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.markers import AHEAD_SECONDS, MOST_BYTES, Standing, judge, read
@@ -121,6 +121,7 @@ def test_a_watermark_moves_forward_only() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=MOST_BYTES + 8))
 def test_any_bytes_get_a_verdict(data: bytes) -> None:
     reading = read(data, NOW)
@@ -130,12 +131,14 @@ def test_any_bytes_get_a_verdict(data: bytes) -> None:
     assert reading.text.isprintable()
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists, max_leaves=5))
 def test_any_timestamp_in_json_gets_a_verdict(value: object) -> None:
     reading = read(json.dumps({"timestamp": value, "type": "metrics"}).encode(), NOW)
     assert (reading.instant is not None) == (reading.standing is Standing.WAITING)
 
 
+@settings(deadline=None)
 @given(st.integers(946_684_800, int(NOW)))
 def test_every_instant_comes_back(instant: int) -> None:
     assert read(str(instant).encode(), NOW).instant == instant
