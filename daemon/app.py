@@ -15,6 +15,7 @@ from types import FrameType
 import structlog
 
 from daemon.config import Configuration, Settings
+from daemon.days import Closing
 from daemon.errors import ConfigError, ContractError, LedgerMissingError, LedgerOldError, WorkerError
 from daemon.feeds import Feeds
 from daemon.ingest import Ingest
@@ -23,7 +24,7 @@ from daemon.ledger import Ledger
 from daemon.ledger.database import RESTORE
 from daemon.ledger.opening import file_of
 from daemon.loop import Loop, Pace
-from daemon.model import ContractSummary, Feed
+from daemon.model import METRIC_DAYS, ContractSummary, Feed
 from daemon.parts import Parts, Rules
 from daemon.ready import Ready
 from daemon.retention import STEP_SECONDS, Expiry, Retention
@@ -175,7 +176,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
         )
         hold = stack.enter_context(ledger.hold(time.time()))
         store = store_of(settings, ledger.identity)
-        compare(ledger, store, feeds)
+        compare(ledger, store, (*feeds, METRIC_DAYS))
         source.prepare()
         contracts = {name: summary.digest for name, summary in describe_feeds(feeds, workers).items()}
         wake: list[Loop] = []
@@ -211,7 +212,7 @@ def _wired(settings: Settings, parts: Parts, environ: Mapping[str, str], *, once
     tidying = Tidying(
         parts.store,
         parts.workers,
-        tuple(parts.feeds),
+        (*parts.feeds, METRIC_DAYS),
         target_bytes=settings.store.target_file_mb * MB,
         min_files=settings.store.compact_files,
         log=parts.log,
@@ -221,6 +222,7 @@ def _wired(settings: Settings, parts: Parts, environ: Mapping[str, str], *, once
         intake=intake,
         ingest=ingest,
         ready=ready,
+        closing=Closing(parts, ingest.tallied),
         ledger=parts.ledger,
         pace=Pace(poll_seconds=settings.source.poll_seconds, settle_seconds=settings.source.settle_seconds),
         log=parts.log,
@@ -242,7 +244,7 @@ def _expiry(settings: Settings, parts: Parts, *, once: bool) -> Expiry:
         store=parts.store,
         workers=parts.workers,
         quarantine=Path(parts.rules.quarantine),
-        feeds=() if once else tuple(parts.feeds),
+        feeds=() if once else (*parts.feeds, METRIC_DAYS),
         step_seconds=math.inf if once else STEP_SECONDS,
         log=parts.log,
     )

@@ -82,6 +82,16 @@ def _marked(fields: Fields) -> str:
     return f"{scope}{fields.get('note') or fields.get('reason', '')}"
 
 
+def _closed(fields: Fields) -> str:
+    metrics = f", {fields['metrics']:,} metrics" if fields.get("metrics") else ""
+    version = f", version {fields['version']}" if fields.get("version", 1) > 1 else ""
+    return f"{fields['customer']}/{fields['feed']}: {rows(fields['rows'])}{metrics}{version}"
+
+
+def _held(fields: Fields) -> str:
+    return f"{fields['customer']}/{fields['feed']}: {fields['reason']}; to close it: {fields['remedy']}"
+
+
 def _said(fields: Fields) -> str:
     return str(fields.get("reason") or fields.get("note") or "")
 
@@ -100,6 +110,7 @@ _SAYS: Final[Mapping[str, Callable[[Fields], str]]] = {
 _KINDS: Final[Mapping[str, Mapping[str, Callable[[Fields], str]]]] = {
     "drop": _SAYS,
     "marker": dict.fromkeys((*Standing, "unread", "unsettled"), _marked),
+    "day": {"closed": _closed, "held": _held},
     "decision": {"done": _done, "refused": _done, "failed": _done, "retried": _retried},
 }
 

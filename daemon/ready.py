@@ -47,8 +47,8 @@ class Ready:
         #: as this one may have passed a folder before the drops that came there before the marker.
         self.restless = False
 
-    def turn(self, arrivals: Arrivals) -> None:
-        """Do what a listing asks for; the drops that it brought are claimed already.
+    def turn(self, arrivals: Arrivals) -> bool:
+        """Do what a listing asks for; the drops that it brought are claimed already. Tell whether a watermark moved.
 
         Raises:
             LedgerError: the ledger cannot be used now; nothing is lost.
@@ -56,12 +56,14 @@ class Ready:
         self.restless = False
         self._settle()
         self._sight(arrivals)
+        applied = self._tally.markers[Standing.APPLIED]
         if waiting := self._markers.waiting():
             self._judge(waiting, self._by_scope(arrivals.incomplete))
         for found in arrivals.markers:
             self._take(found)
         if self.restless or arrivals.markers:
             self._settle()
+        return self._tally.markers[Standing.APPLIED] > applied
 
     # ---------------------------------------------------------------- TAKING IN
 

@@ -42,6 +42,8 @@ class Tally:
     troubled: list[Troubled] = field(default_factory=list)
     #: Verdicts on markers.
     markers: Counter[Standing] = field(default_factory=Counter)
+    #: (customer, feed, ISO day) of the days that were closed.
+    days_closed: list[tuple[str, str, str]] = field(default_factory=list)
     #: Feeds whose table got rows.
     feeds: set[str] = field(default_factory=set)
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from daemon.decisions import Review
 from daemon.errors import UndoneError, WorkerError
+from daemon.figures import Asked, Figures
 from daemon.killable import Say
 from daemon.model import ContractSummary, Feed, Prepared, Setup, Unit
 from daemon.pool import LostError, Pool, RaisedError, StartError
@@ -88,6 +89,15 @@ class Workers:
         """Have what a feed's table does not need any more deleted."""
         seconds = max(COMPACT_SECONDS, self._timeout_seconds)
         return self._schedule(seconds, _expire, store, feed, keep_hours, stray_seconds, spared)
+
+    def figures(self, asked: Asked) -> Future[Figures]:
+        """Have a day computed, and its metrics staged."""
+        return self._schedule(max(COMPACT_SECONDS, self._timeout_seconds), _figures, asked)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What one worker may take."""
+        return self._memory_bytes
 
     def result(self, future: Future[T]) -> T:
         """Return what a finished future holds.
@@ -165,6 +175,11 @@ def _describe(_say: Say, feed: Feed) -> ContractSummary:
 
 def _compact(_say: Say, store: Store, feed: str, target_bytes: int, min_files: int) -> int:
     return store.compact(feed, target_bytes=target_bytes, min_files=min_files)
+
+
+def _figures(_say: Say, asked: Asked) -> Figures:
+    found: Figures = importlib.import_module("daemon.figures").figures(asked)
+    return found
 
 
 def _expire(_say: Say, store: Store, feed: str, keep_hours: int, stray_seconds: float, spared: Collection[str]) -> int:

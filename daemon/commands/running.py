@@ -149,8 +149,7 @@ def _summary(tally: Tally, pending: int, tables: dict[str, str]) -> dict[str, An
         "drops": {state.value: tally.drops[state] for state in State if state.final},
         "rows": {"read": rows.read, "accepted": rows.accepted, "rejected": rows.rejected},
         "markers": {"applied": tally.markers[Standing.APPLIED], "refused": _refused(tally)},
-        # Days come later; who reads this finds their place already.
-        "days_closed": [],
+        "days_closed": [{"customer": customer, "feed": feed, "date": day} for customer, feed, day in tally.days_closed],
         "pending": pending,
         "tables": {feed: printable(path) for feed, path in tables.items()},
         "problems": [

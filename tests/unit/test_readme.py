@@ -10,7 +10,7 @@ import pytest
 
 from daemon import cli, errors, quarantining
 from daemon.config import NAMED
-from daemon.settings import DialectSettings, FeedSettings, Settings
+from daemon.settings import DialectSettings, FeedSettings, HoldSettings, Settings
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -22,6 +22,7 @@ def settings() -> Iterator[str]:
             yield from (f"{section}.{key}" for key in field.annotation.model_fields)
     yield from FeedSettings.model_fields
     yield from (f"dialect.{key}" for key in DialectSettings.model_fields)
+    yield from (f"hold_if.{key}" for key in HoldSettings.model_fields)
 
 
 def commands() -> Iterator[str]:

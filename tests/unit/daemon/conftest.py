@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 
 from daemon.claims import Claims
 from daemon.committing import Committing
+from daemon.days import Closing
 from daemon.feeds import Feeds
 from daemon.ingest import Ingest
 from daemon.intake import Intake
@@ -184,10 +185,12 @@ class Rig:
             self.source, self.ledger, Feeds([self.feed]), at_work=self.ingest.at_work, clock=self.clock
         )
         self.ready = Ready(self.parts, self.ingest.tallied)
+        self.closing = Closing(self.parts, self.ingest.tallied)
         self.loop = Loop(
             intake=self.intake,
             ingest=self.ingest,
             ready=self.ready,
+            closing=self.closing,
             ledger=self.ledger,
             pace=Pace(poll_seconds=2.0, settle_seconds=0.0),
             log=self.log,
