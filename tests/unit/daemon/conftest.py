@@ -21,6 +21,7 @@ from daemon.claims import Claims
 from daemon.committing import Committing
 from daemon.days import Closing
 from daemon.feeds import Feeds
+from daemon.figures import Asked, Figures
 from daemon.ingest import Ingest
 from daemon.intake import Intake
 from daemon.ledger import Ledger
@@ -35,7 +36,7 @@ from daemon.ready import Ready
 from daemon.sources.memory import MemorySource
 from daemon.stores import Store
 from daemon.stores.delta import DeltaStore
-from daemon.workers import Workers
+from daemon.workers import Workers, _figures
 from tests.corpus import text
 
 T = TypeVar("T")
@@ -129,6 +130,9 @@ class Here(Workers):
         if not self.hold:
             self.work()
         return future
+
+    def _schedule_day(self, seconds: float, asked: Asked) -> Future[Figures]:
+        return self._schedule(seconds, _figures, asked)
 
 
 @dataclass
