@@ -14,7 +14,7 @@ from daemon.ledger import moves
 from daemon.ledger.database import Database
 from daemon.ledger.queries import chunked, highest_batch
 from daemon.ledger.rows import iso, storable
-from daemon.ledger.tables import days, drops
+from daemon.ledger.tables import days, drops, markers
 from daemon.model import METRIC_DAYS, Batch, Rows, numbered
 
 #: A feed's name and a customer's.
@@ -87,6 +87,13 @@ class Days:
         self._database = database
 
     # ---------------------------------------------------------------- WHAT IS KNOWN
+
+    def scopes(self) -> tuple[Scope, ...]:
+        """Return every scope that has rows or markers, by its names."""
+        brought = sa.select(drops.c.feed, drops.c.customer).where(drops.c.rows_accepted > 0)
+        marked = sa.select(markers.c.feed, markers.c.customer).where(markers.c.feed != "")
+        with self._database.reading() as connection:
+            return tuple(sorted((feed, customer) for feed, customer in connection.execute(brought.union(marked))))
 
     def states(self, scope: Scope) -> dict[str, Day]:
         """Return the state of each day of a scope that the ledger has, that of its newest version."""

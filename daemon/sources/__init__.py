@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -59,6 +59,13 @@ class Source(Protocol):
 
         Raises:
             SourceError: it could not be done now; it is tried again.
+        """
+
+    def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
+        """Put small files among the drops, each whole or not at all, in place of older ones of its name.
+
+        Raises:
+            SourceError: not all of them could be put now.
         """
 
     def flush(self) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Callable, Iterator, MutableSet
+from collections.abc import Callable, Iterator, MutableSet, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,8 @@ _plain = re.compile(r"[A-Za-z0-9._~-]+").fullmatch
 
 #: Folders are synced one by one up to so many; beyond it one sync of everything is quicker.
 SYNC_ONE_BY_ONE = 16
+#: Characters of a name that its hidden form keeps.
+HIDDEN_NAME = 60
 #: What a listing could not look into: event, name, reason. Each is logged once for as long as it lasts.
 Note = tuple[str, str, str]
 
@@ -99,6 +101,18 @@ class FolderSource:
                 self._changed.add(os.path.dirname(path))
             elif after is After.ARCHIVE and (folder := archive(self._root, found, self.fetch)):
                 self._changed.update((os.path.dirname(path), folder, os.path.dirname(folder)))
+
+    def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
+        """Write the files, each under a hidden name first."""
+        for name, data in letters:
+            path = f"{self._root}/{name}"
+            folder, _, file = path.rpartition("/")
+            hidden = f"{folder}/.{file[:HIDDEN_NAME]}.tmp"
+            with _explained(path, "see that the daemon's user may write there"):
+                os.makedirs(folder, exist_ok=True)
+                with open(hidden, "wb") as unfinished:  # noqa: PTH123 - the name may be any bytes
+                    unfinished.write(data)
+                os.replace(hidden, path)  # noqa: PTH105
 
     def flush(self) -> None:
         """Sync the folders that files have left and those that they have come to."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +89,11 @@ class MemorySource:
             self.archived[found.name, found.version] = it.data
             self._archived_at[found.name, found.version] = time.time()
         del self._objects[found.name]
+
+    def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
+        """Put the files, as of now."""
+        for name, data in letters:
+            self.put(name, data, modified=time.time())
 
     def flush(self) -> None:
         """Do nothing: no memory survives a power cut."""

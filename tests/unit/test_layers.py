@@ -49,7 +49,7 @@ ORDER = (
     "daemon.app",
     "daemon.commands",
     "daemon.asking",
-    "daemon.quarantining daemon.safekeeping",
+    "daemon.daybook daemon.quarantining daemon.safekeeping",
     "daemon.cli",
     "daemon.__main__",
 )
