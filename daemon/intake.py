@@ -31,7 +31,7 @@ class Arrivals:
     markers: tuple[Found, ...] = ()
     #: New versions of markers that are not complete yet.
     nascent: tuple[Found, ...] = ()
-    #: Other objects that are not complete yet.
+    #: Other objects that are not complete yet, or of which a version is being worked.
     incomplete: tuple[Found, ...] = ()
 
 
@@ -106,7 +106,9 @@ class Intake:
             (sorting.nascent if marks else sorting.incomplete).append(found)
         elif marks:
             sorting.markers.append(found)
-        elif not self._at_work(found.uri):
+        elif self._at_work(found.uri):
+            sorting.incomplete.append(found)
+        else:
             sorting.complete.append(found)
         return seen
 

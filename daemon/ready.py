@@ -137,7 +137,7 @@ class Ready:
         """Give the verdicts that are due, in each scope in the order in which its markers came."""
         held: set[Scope] = set()
         for marker in waiting:
-            if marker.scope in held or self._is_held(marker, incomplete.get(marker.scope, ())):
+            if self._is_held(marker, incomplete.get(marker.scope, ())) or marker.scope in held:
                 held.add(marker.scope)
                 continue
             standing, note = self._markers.judge(marker, self._clock())
