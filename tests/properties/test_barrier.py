@@ -32,7 +32,6 @@ from tests.unit.daemon.conftest import METRICS, Here
 
 CUSTOMERS = ("acme", "globex")
 FIRST = 1_772_438_400
-SETTLE_SECONDS = 5.0
 
 customers = st.sampled_from(CUSTOMERS)
 numbers = st.integers(0, 2)
@@ -89,11 +88,11 @@ class Model:
 class Barrier(RuleBasedStateMachine):
     """A source, an intake, a ledger and the barrier; drops end as the machine says."""
 
-    @initialize(needs=st.sampled_from(ReadyNeeds))
-    def begin(self, needs: ReadyNeeds) -> None:
+    @initialize(needs=st.sampled_from(ReadyNeeds), settle_seconds=st.sampled_from([0.0, 5.0]))
+    def begin(self, needs: ReadyNeeds, settle_seconds: float) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.now = float(FIRST + 10_000_000)
-        self.source = MemorySource(settle_seconds=SETTLE_SECONDS)
+        self.source = MemorySource(settle_seconds=settle_seconds)
         self.feed = replace(METRICS, ready_needs=needs)
         self.model = Model(failed_hold=needs is ReadyNeeds.FINAL)
         self.stack = ExitStack()
@@ -136,8 +135,8 @@ class Barrier(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ WHAT CUSTOMERS DO
 
-    @rule(customer=customers, number=numbers, ago=st.sampled_from([0.0, 0.0, 3.0, 60.0]))
-    def drop(self, customer: str, number: int, ago: float) -> None:
+    @rule(customer=customers, number=numbers, ago=st.sampled_from([0, 0, 1, 2, 10, 60]))
+    def drop(self, customer: str, number: int, ago: int) -> None:
         """Drop a file, or overwrite one; clocks may be behind."""
         name = f"{customer}/metrics/{number}.csv"
         self.source.put(name, b"x", modified=self.now - ago)
@@ -152,8 +151,8 @@ class Barrier(RuleBasedStateMachine):
             self.source.take(name)
             self.model.things[name] = [each for each in self.model.things[name] if each.state != "seen"]
 
-    @rule(customer=customers, day=st.integers(0, 3), ago=st.sampled_from([0.0, 10.0]))
-    def mark(self, customer: str, day: int, ago: float) -> None:
+    @rule(customer=customers, day=st.integers(0, 3), ago=st.sampled_from([0, 1, 10]))
+    def mark(self, customer: str, day: int, ago: int) -> None:
         """Drop a marker, or overwrite one that nobody has read."""
         name, instant = f"{customer}/metrics/_READY", FIRST + day * 86_400
         self.source.put(name, str(instant).encode(), modified=self.now - ago)
@@ -166,8 +165,8 @@ class Barrier(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ WHAT THE DAEMON DOES
 
-    @rule(seconds=st.sampled_from([0.1, 2.0, 10.0]))
-    def listing(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([1, 1, 2, 10]))
+    def listing(self, seconds: int) -> None:
         """List, claim what is complete, and see what becomes of the markers."""
         self.now += seconds
         arrivals = self.intake.look()
