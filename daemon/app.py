@@ -17,6 +17,7 @@ import structlog
 
 from daemon.cloud.address import address
 from daemon.config import Configuration, Settings
+from daemon.days import Closing
 from daemon.errors import ConfigError, ContractError, LedgerMissingError, LedgerOldError, WorkerError
 from daemon.feeds import Feeds
 from daemon.ingest import Ingest
@@ -25,8 +26,9 @@ from daemon.ledger import Ledger
 from daemon.ledger.database import RESTORE
 from daemon.ledger.opening import file_of
 from daemon.loop import Loop, Pace
-from daemon.model import ContractSummary, Feed
+from daemon.model import METRIC_DAYS, ContractSummary, Feed
 from daemon.parts import Parts, Rules
+from daemon.ready import Ready
 from daemon.receipts import Receipts
 from daemon.retention import STEP_SECONDS, Expiry, Retention
 from daemon.sources import Source
@@ -186,7 +188,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
         )
         hold = stack.enter_context(ledger.hold(time.time()))
         store = store_of(settings, ledger.identity)
-        compare(ledger, store, feeds)
+        compare(ledger, store, (*feeds, METRIC_DAYS))
         source.prepare()
         contracts = {name: summary.digest for name, summary in describe_feeds(feeds, workers).items()}
         wake: list[Loop] = []
@@ -217,11 +219,12 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
 def _wired(settings: Settings, parts: Parts, environ: Mapping[str, str], *, once: bool) -> Daemon:
     systemd = Systemd.of(environ, 0)
     ingest = Ingest(parts)
+    ready = Ready(parts, ingest.tallied)
     intake = Intake(parts.source, parts.ledger, Feeds(tuple(parts.feeds.values())), at_work=ingest.at_work)
     tidying = Tidying(
         parts.store,
         parts.workers,
-        tuple(parts.feeds),
+        (*parts.feeds, METRIC_DAYS),
         target_bytes=settings.store.target_file_mb * MB,
         min_files=settings.store.compact_files,
         log=parts.log,
@@ -231,6 +234,8 @@ def _wired(settings: Settings, parts: Parts, environ: Mapping[str, str], *, once
     loop = Loop(
         intake=intake,
         ingest=ingest,
+        ready=ready,
+        closing=Closing(parts, ingest.tallied),
         ledger=parts.ledger,
         pace=Pace(poll_seconds=settings.source.poll_seconds, settle_seconds=settings.source.settle_seconds),
         log=parts.log,
@@ -252,7 +257,7 @@ def _expiry(settings: Settings, parts: Parts, *, once: bool) -> Expiry:
         store=parts.store,
         workers=parts.workers,
         quarantine=Path(parts.rules.quarantine),
-        feeds=() if once else tuple(parts.feeds),
+        feeds=() if once else (*parts.feeds, METRIC_DAYS),
         step_seconds=math.inf if once else STEP_SECONDS,
         log=parts.log,
     )

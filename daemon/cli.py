@@ -17,6 +17,7 @@ from daemon import __version__
 from daemon.asking import Config, Customer, FeedName, Json, Limit
 from daemon.asking import examples as _examples
 from daemon.asking import perform as _do
+from daemon.daybook import days
 from daemon.quarantining import quarantine
 from daemon.safekeeping import ledger
 
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(ledger, name="ledger")
+app.add_typer(days, name="days")
 
 State = Literal["found", "working", "ingested", "partial", "rejected", "duplicate", "failed", "unmatched"]
 Format = Literal["auto", "text", "json"]
@@ -194,6 +196,28 @@ def retry(
 ) -> None:
     """Give a failed drop another go."""
     _do("looking.retry", config=config, drop=drop, all_failed=all_failed, json=json)
+
+
+@app.command(
+    epilog=_examples(
+        "blobdrop ready metrics 1772438400",
+        "blobdrop ready metrics 2026-03-02T08:00:00Z --customer acme",
+    )
+)
+def ready(
+    feed: Annotated[str, typer.Argument(metavar="FEED", help="Whose drops are complete.", show_default=False)],
+    timestamp: Annotated[
+        str,
+        typer.Argument(metavar="TIMESTAMP", help="Unix seconds, or ISO 8601 with an offset.", show_default=False),
+    ],
+    customer: Annotated[
+        str | None, typer.Option("--customer", metavar="NAME", help="Whose drops; without it nobody's in particular.")
+    ] = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Drop a marker: everything before TIMESTAMP has been uploaded."""
+    _do("marking.ready", config=config, feed=feed, timestamp=timestamp, customer=customer, json=json)
 
 
 @app.command(epilog=_examples("blobdrop compact", "blobdrop compact metrics"))

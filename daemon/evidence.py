@@ -72,6 +72,8 @@ def newest_batches(store: Store, tables: Iterable[str]) -> Mapping[str, int]:
 
 def _archived(source: FolderSource, feeds: Feeds) -> Iterator[Object]:
     for one in source.archived():
+        if is_marker(one.found.name):
+            continue
         scope = _scope(feeds, one.found.name)
         yield Object(found=one.found, sha256=_digest(one.path), scope=scope, at=one.at, archived=True)
 

@@ -21,7 +21,8 @@ _RULE = (
     "a pattern is a path below the source, with / between folders: * and ? stand for anything within one name, "
     "** alone for any folders, {customer} once for the customer's folder"
 )
-_CUSTOMER = "{customer}"
+#: What binds the customer in a pattern.
+CUSTOMER = "{customer}"
 #: What a component of a pattern is made of.
 _TOKENS = re.compile(r"\{[^{}]*\}|[{}]|\*+|\?|[^{}*?]+")
 _MEANS = {"*": "[^/]*", "?": "[^/]"}
@@ -44,7 +45,7 @@ class Feeds:
         """
         self._feeds = {f"p{number}": feed for number, (feed, _) in enumerate(_patterns(feeds))}
         # One expression tries all patterns in their order; the name of the group that closed last tells which one fits.
-        texts = (_expression(feed, pattern, number) for number, (feed, pattern) in enumerate(_patterns(feeds)))
+        texts = (expression(feed, pattern, number) for number, (feed, pattern) in enumerate(_patterns(feeds)))
         self._match = re.compile("|".join(texts) or "(?!)", re.DOTALL).fullmatch
 
     def match(self, name: str) -> tuple[Feed, str] | None:
@@ -56,8 +57,13 @@ class Feeds:
         found = self._match(name)
         if found is None or found.lastgroup is None:
             return None
-        customer = found.groupdict().get(f"customer_{found.lastgroup}") or DEFAULT_CUSTOMER
-        return self._feeds[found.lastgroup], _bytes(customer).decode("utf-8", "backslashreplace")
+        return self._feeds[found.lastgroup], customer_in(found, found.lastgroup)
+
+
+def customer_in(found: re.Match[str], group: str) -> str:
+    """Return the customer that a pattern's group of an expression has bound, `default` where it binds none."""
+    customer = found.groupdict().get(f"customer_{group}") or DEFAULT_CUSTOMER
+    return _bytes(customer).decode("utf-8", "backslashreplace")
 
 
 def folder_name(text: str) -> str:
@@ -83,15 +89,19 @@ def _patterns(feeds: Sequence[Feed]) -> Iterator[tuple[Feed, str]]:
             yield feed, pattern
 
 
-def _expression(feed: Feed, pattern: str, number: int) -> str:
-    """Return the pattern as a regular expression, in the group `pN`, with the customer in `customer_pN`."""
+def expression(feed: Feed, pattern: str, number: int) -> str:
+    """Return a feed's pattern as a regular expression, in the group `pN`, with the customer in `customer_pN`.
+
+    Raises:
+        ConfigError: it cannot be understood, or could never fit.
+    """
     *folders, last = pattern.split("/")
     why = _wrong(folders, last, pattern)
     if why:
         raise ConfigError(f"feed {feed.name!r}: paths: {pattern!r}: {why}; {_RULE}")
     text = "".join("(?:.+/)?" if part == "**" else f"{_component(part)}/" for part in folders)
     text += ".+" if last == "**" else _component(last)
-    return f"(?P<p{number}>{text.replace(_CUSTOMER, f'(?P<customer_p{number}>[^/]+)')})"
+    return f"(?P<p{number}>{text.replace(CUSTOMER, f'(?P<customer_p{number}>[^/]+)')})"
 
 
 def _wrong(folders: Sequence[str], last: str, pattern: str) -> str:
@@ -102,19 +112,19 @@ def _wrong(folders: Sequence[str], last: str, pattern: str) -> str:
     hidden = [part for part in folders if left_out_folder(part)] + [last] * (last in (".", ".."))
     if hidden:
         return f"{hidden[0]!r}: folders that start with . or _ are never looked into"
-    if pattern.count(_CUSTOMER) > 1:
-        return f"{_CUSTOMER} stands in it twice"
+    if pattern.count(CUSTOMER) > 1:
+        return f"{CUSTOMER} stands in it twice"
     for token in (token for part in parts for token in _TOKENS.findall(part) if part != "**"):
         if token.startswith("**"):
             return "** must stand alone between slashes"
-        if token[0] in "{}" and token != _CUSTOMER:
+        if token[0] in "{}" and token != CUSTOMER:
             return f"{token!r} is not known"
     return ""
 
 
 def _component(part: str) -> str:
     return "".join(
-        _MEANS.get(token, token if token == _CUSTOMER else re.escape(token)) for token in _TOKENS.findall(part)
+        _MEANS.get(token, token if token == CUSTOMER else re.escape(token)) for token in _TOKENS.findall(part)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from daemon.feeds import Feeds
@@ -27,7 +27,12 @@ class Arrivals:
     due_seconds: float | None = None
     #: Objects that are not complete yet, or whose next go is not due.
     pending: int = 0
+    #: New versions of markers that are complete, oldest first.
     markers: tuple[Found, ...] = ()
+    #: New versions of markers that are not complete yet.
+    nascent: tuple[Found, ...] = ()
+    #: Other objects that are not complete yet, or of which a version is being worked.
+    incomplete: tuple[Found, ...] = ()
 
 
 @dataclass
@@ -44,6 +49,8 @@ class _Sorting:
 
     complete: list[Found] = field(default_factory=list)
     markers: list[Found] = field(default_factory=list)
+    nascent: list[Found] = field(default_factory=list)
+    incomplete: list[Found] = field(default_factory=list)
     due: list[float] = field(default_factory=list)
 
 
@@ -93,11 +100,15 @@ class Intake:
         if seen is None or seen.version != found.version:
             seen = _Seen(found.version, now)
         wait = self._source.seconds_to_complete(found, now - seen.since, now)
-        if is_marker(found.name):
-            sorting.markers.append(found)
-        elif wait > 0:
+        marks = is_marker(found.name)
+        if wait > 0:
             sorting.due.append(wait)
-        elif not self._at_work(found.uri):
+            (sorting.nascent if marks else sorting.incomplete).append(found)
+        elif marks:
+            sorting.markers.append(found)
+        elif self._at_work(found.uri):
+            sorting.incomplete.append(found)
+        else:
             sorting.complete.append(found)
         return seen
 
@@ -126,8 +137,19 @@ class Intake:
             gone=gone,
             due_seconds=min(sorting.due, default=None),
             pending=len(sorting.due),
-            markers=tuple(sorting.markers),
+            markers=self._new_markers(sorting.markers),
+            nascent=tuple(sorting.nascent),
+            incomplete=tuple(sorting.incomplete),
         )
+
+    def _new_markers(self, markers: Sequence[Found]) -> tuple[Found, ...]:
+        """Return the markers that the ledger has not got, oldest first; the others are not asked about any more."""
+        if not markers:
+            return ()
+        known = self._ledger.markers.known({(found.uri, found.version) for found in markers})
+        self._done.update(known)
+        new = (found for found in markers if (found.uri, found.version) not in known)
+        return tuple(sorted(new, key=lambda found: (found.modified, found.name)))
 
     def _wanted_now(self, found: Found, state: State) -> bool:
         """Tell whether an object that no feed wanted earlier is wanted under today's configuration."""

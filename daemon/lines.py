@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any, Final
 
+from daemon.markers import Standing
 from validators.sentences import printable
 
 #: The daemon's last event.
@@ -76,6 +77,21 @@ def _done(fields: Fields) -> str:
     return f"{fields['action']} by {fields['by']}: {fields['note']}"
 
 
+def _marked(fields: Fields) -> str:
+    scope = f"{fields.get('customer')}/{fields.get('feed')}: " if fields.get("feed") else ""
+    return f"{scope}{fields.get('note') or fields.get('reason', '')}"
+
+
+def _closed(fields: Fields) -> str:
+    metrics = f", {fields['metrics']:,} metrics" if fields.get("metrics") else ""
+    version = f", version {fields['version']}" if fields.get("version", 1) > 1 else ""
+    return f"{fields['customer']}/{fields['feed']}: {rows(fields['rows'])}{metrics}{version}"
+
+
+def _held(fields: Fields) -> str:
+    return f"{fields['customer']}/{fields['feed']}: {fields['reason']}; to close it: {fields['remedy']}"
+
+
 def _said(fields: Fields) -> str:
     return str(fields.get("reason") or fields.get("note") or "")
 
@@ -93,6 +109,8 @@ _SAYS: Final[Mapping[str, Callable[[Fields], str]]] = {
 }
 _KINDS: Final[Mapping[str, Mapping[str, Callable[[Fields], str]]]] = {
     "drop": _SAYS,
+    "marker": dict.fromkeys((*Standing, "unread", "unsettled"), _marked),
+    "day": {"closed": _closed, "held": _held},
     "decision": {"done": _done, "refused": _done, "failed": _done, "retried": _retried},
 }
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
+from daemon.days import Closing
 from daemon.errors import UnreachableError, WorkError
 from daemon.ingest import Ingest
 from daemon.intake import Arrivals, Intake
 from daemon.ledger import Ledger
+from daemon.ready import Ready
 
 #: Seconds that `run --once` waits for a file that keeps changing before it leaves it for another time.
 PATIENCE_SECONDS = 60.0
@@ -44,6 +46,8 @@ class Loop:
         *,
         intake: Intake,
         ingest: Ingest,
+        ready: Ready,
+        closing: Closing,
         ledger: Ledger,
         pace: Pace,
         log: FilteringBoundLogger,
@@ -52,7 +56,8 @@ class Loop:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Wire the loop; `beat` is told after each turn that was completed, `idle` when there is nothing to do."""
-        self._intake, self._ingest, self._ledger = intake, ingest, ledger
+        self._intake, self._ingest, self._ready, self._closing = intake, ingest, ready, closing
+        self._ledger = ledger
         self._pace, self._log, self._beat, self._idle, self._clock = pace, log, beat, idle, clock
         self._woken = threading.Event()
         self._arrived = threading.Event()
@@ -100,7 +105,7 @@ class Loop:
         patience = self._clock() + PATIENCE_SECONDS
         while not self._stopping.is_set():
             pause = self._round()
-            if self._ingest.busy:
+            if self._ingest.busy or self._ready.restless or self._closing.busy:
                 patience = self._clock() + PATIENCE_SECONDS
             elif not self._pending or self._clock() > patience:
                 break
@@ -111,6 +116,7 @@ class Loop:
     def _end(self) -> None:
         try:
             self._ingest.stop()
+            self._closing.stop()
         except WorkError:
             self._log.warning("stop.unfinished", note="nothing is lost: the next start brings it to its end")
             raise
@@ -156,12 +162,13 @@ class Loop:
             self._ingest.decide()
             self._admit(self._intake.look(), now)
         self._ingest.pump()
+        self._closing.turn()
         if not self._ingest.busy or now >= self._next_tidying:
             self._idle()
             self._next_tidying = now + TIDY_SECONDS
         self._beat("working" if self._ingest.busy else "waiting for drops")
         until_listing = max(0.0, self._next_listing - self._clock())
-        return min(BUSY_SECONDS if self._ingest.busy else NOTICE_SECONDS, until_listing)
+        return min(BUSY_SECONDS if self._ingest.busy or self._closing.busy else NOTICE_SECONDS, until_listing)
 
     def _is_asked(self) -> bool:
         """Tell whether a command has left something to do in the ledger since this was last looked for."""
@@ -184,8 +191,10 @@ class Loop:
                 self._log.warning("drop.unmatched", name=found.name, note="no feed has a pattern for this name")
         if arrivals.drops:
             self._ingest.claim(arrivals.drops)
+        self._closing.look(moved=self._ready.turn(arrivals))
         self._pending = arrivals.pending
         due = self._pace.poll_seconds if arrivals.due_seconds is None else arrivals.due_seconds
+        due = 0.0 if self._ready.restless else due
         self._next_listing = now + min(due, self._pace.poll_seconds)
 
     def _pause(self, seconds: float) -> None:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
@@ -15,6 +15,10 @@ from validators.model import Dialect, Limits, Rows
 
 if TYPE_CHECKING:  # the seam speaks of these values, so at run time it imports them and not the other way round
     from daemon.sources import Source
+
+
+#: The table of the days' metrics, beside those of the feeds.
+METRIC_DAYS: Final = "metric_days"
 
 
 class State(enum.StrEnum):
@@ -85,6 +89,26 @@ class Late(enum.StrEnum):
     RESTATE = "restate"
 
 
+class OnDuplicateKey(enum.StrEnum):
+    """What happens to rows of one unit, day and metric when the day is computed."""
+
+    #: The last one counts.
+    LAST = "last"
+    #: All of them count together.
+    SUM = "sum"
+    #: The day is held until a person has looked at it.
+    REJECT = "reject"
+
+
+class ReadyNeeds(enum.StrEnum):
+    """What must have become of the drops that were there before a marker, so that it takes effect."""
+
+    #: None of them is under way, and none has failed.
+    FINAL = "final"
+    #: None of them is under way.
+    SETTLED = "settled"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """One version of one object, as a listing shows it."""
@@ -104,6 +128,18 @@ class Found:
     def drop_id(self) -> str:
         """The drop's id: the same for the same uri and version, always; 16 hexadecimal digits."""
         return hashlib.sha256(f"{self.uri}\n{self.version}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldIf:
+    """What keeps a day that is ready from closing until a person says so."""
+
+    #: More than this share of the rows of its drops were rejected.
+    rejected_ratio_above: float = 1.0
+    #: It has less than this share of the rows that the days before it usually have.
+    rows_below: float = 0.0
+    #: A metric is missing that was there on most days before it.
+    metrics_missing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +163,9 @@ class Feed:
     duplicates: OnDuplicate = OnDuplicate.SKIP
     revision: OnRevision = OnRevision.REPLACE
     late: Late = Late.QUARANTINE
+    ready_needs: ReadyNeeds = ReadyNeeds.FINAL
+    on_duplicate_key: OnDuplicateKey = OnDuplicateKey.LAST
+    hold_if: HoldIf = field(default_factory=HoldIf)
     dialect: Dialect = field(default_factory=Dialect)
     #: The folder that relative contract files start from: the configuration file's.
     base: Path = Path()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from daemon.committing import promote_all, supersede_all
+from daemon.model import METRIC_DAYS
 from daemon.parts import Parts
 
 
@@ -32,7 +33,7 @@ def recover(parts: Parts, sessions: Collection[str], *, counts: bool = True) -> 
             ledger.forget(batch, now, "the daemon stopped before its commit")
     # Only now: those of a batch that the table holds are in their places.
     quarantine.sweep_pending()
-    for feed in parts.feeds:
+    for feed in (*parts.feeds, METRIC_DAYS):
         store.clear(feed)
         if sessions:
             store.sweep(feed, sessions)

@@ -24,7 +24,19 @@ from pydantic import (
 )
 
 from daemon.cloud.address import EXAMPLES, address, is_url
-from daemon.model import After, Dialect, Feed, Late, Limits, OnDuplicate, OnRevision
+from daemon.model import (
+    METRIC_DAYS,
+    After,
+    Dialect,
+    Feed,
+    HoldIf,
+    Late,
+    Limits,
+    OnDuplicate,
+    OnDuplicateKey,
+    OnRevision,
+    ReadyNeeds,
+)
 
 MB: Final = 1024**2
 SQLITE: Final = "sqlite:///"
@@ -275,6 +287,20 @@ class DialectSettings(Section):
         return self
 
 
+class HoldSettings(Section):
+    """What keeps a day that is ready from closing, until a person says so: blobdrop days close."""
+
+    rejected_ratio_above: float = Field(
+        1.0, ge=0, le=1, description="share of rejected rows of its drops above which a day is held"
+    )
+    rows_below: float = Field(
+        0.0, ge=0, le=1, description="share of the usual rows, the median of 7 days, below which a day is held"
+    )
+    metrics_missing: bool = Field(
+        False, description="whether a day is held that lacks a metric which was there on 3 of the 7 days before"
+    )
+
+
 def _kind_of_dialect(value: Any) -> str:
     return "auto" if isinstance(value, str) else "table"
 
@@ -310,10 +336,27 @@ class FeedSettings(Section):
     late: Late = Field(
         Late.QUARANTINE, description="rows before the watermark: quarantine, accept or restate; heeded with markers"
     )
+    ready_needs: ReadyNeeds = Field(
+        ReadyNeeds.FINAL, description="drops that a marker waits for must be final, or settled, which takes failed ones"
+    )
+    on_duplicate_key: OnDuplicateKey = Field(
+        OnDuplicateKey.LAST,
+        description="rows of one unit, day and metric: last or sum counts; reject holds the day",
+    )
+    hold_if: HoldSettings = Field(
+        default_factory=HoldSettings, description="what keeps a day that is ready from closing"
+    )
     dialect: Annotated[
         Annotated[Literal["auto"], Tag("auto")] | Annotated[DialectSettings, Tag("table")],
         Discriminator(_kind_of_dialect),
     ] = Field(default_factory=DialectSettings, description='how delimited files are written; "auto" finds out')
+
+    @field_validator("name")
+    @classmethod
+    def _no_other_table(cls, value: str) -> str:
+        if value.casefold() == METRIC_DAYS:
+            raise ValueError(f"{METRIC_DAYS} is the name of the table of the days' metrics; expected another one")
+        return value
 
     @field_validator("paths")
     @classmethod
@@ -334,7 +377,15 @@ class FeedSettings(Section):
     def feed(self, base: Path) -> Feed:
         """Return the feed; relative contract files start from `base`."""
         dialect = Dialect(auto=True) if self.dialect == "auto" else Dialect(**self.dialect.model_dump())
-        return Feed(**{**dict(self), "dialect": dialect, "base": base, "time_column": self.time_column or None})
+        return Feed(
+            **{
+                **dict(self),
+                "dialect": dialect,
+                "hold_if": HoldIf(**self.hold_if.model_dump()),
+                "base": base,
+                "time_column": self.time_column or None,
+            }
+        )
 
 
 BUILT_IN_FEEDS: Final = (

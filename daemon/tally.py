@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+from daemon.markers import Standing
 from daemon.model import Drop, Found, Outcome, Rows, State
 
 #: Drops with problems that are named; further ones are only counted, and the ledger has them all.
@@ -39,6 +40,10 @@ class Tally:
     #: How many drops have ended, the unmatched ones included.
     done: int = 0
     troubled: list[Troubled] = field(default_factory=list)
+    #: Verdicts on markers.
+    markers: Counter[Standing] = field(default_factory=Counter)
+    #: (customer, feed, ISO day) of the days that were closed.
+    days_closed: list[tuple[str, str, str]] = field(default_factory=list)
     #: Feeds whose table got rows.
     feeds: set[str] = field(default_factory=set)
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from daemon.decisions import Review
 from daemon.errors import UndoneError, WorkerError
+from daemon.figures import Asked, Figures
 from daemon.killable import Say
 from daemon.model import ContractSummary, Feed, Prepared, Setup, Unit
 from daemon.pool import LostError, Pool, RaisedError, StartError
@@ -59,6 +60,8 @@ class Workers:
         self._memory_bytes = memory_mb * 1024**2
         self._timeout_seconds = timeout_seconds
         self._pool: Pool | None = None
+        #: Of one process that computes days.
+        self._days: Pool | None = None
 
     def warm(self) -> None:
         """Start the warm parent, so that it imports while the caller does something else."""
@@ -89,6 +92,18 @@ class Workers:
         seconds = max(COMPACT_SECONDS, self._timeout_seconds)
         return self._schedule(seconds, _expire, store, feed, keep_hours, stray_seconds, spared)
 
+    def figures(self, asked: Asked) -> Future[Figures]:
+        """Have a day computed, and its metrics staged: by a process of its own, beside those that work drops.
+
+        DuckDB keeps its own bounds; but it reserves far more than it takes, so that those of a worker would stop it.
+        """
+        return self._schedule_day(max(COMPACT_SECONDS, self._timeout_seconds), asked)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What one worker may take."""
+        return self._memory_bytes
+
     def result(self, future: Future[T]) -> T:
         """Return what a finished future holds.
 
@@ -111,9 +126,10 @@ class Workers:
 
     def stop(self) -> None:
         """Kill every worker at once and wait until they are gone."""
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool = None
+        for pool in (self._pool, self._days):
+            if pool is not None:
+                pool.stop()
+        self._pool = self._days = None
 
     def _schedule(self, seconds: float, work: Callable[..., T], *arguments: object) -> Future[T]:
         if self._pool is not None and not self._pool.works:
@@ -122,6 +138,12 @@ class Workers:
             self.warm()
             self._pool = Pool(self.processes, partial(_begin, self._memory_bytes))
         return self._pool.schedule(seconds, work, *arguments)
+
+    def _schedule_day(self, seconds: float, asked: Asked) -> Future[Figures]:
+        if self._days is None or not self._days.works:
+            self.warm()
+            self._days = Pool(1, partial(_begin, resource.RLIM_INFINITY))
+        return self._days.schedule(seconds, _figures, asked)
 
     def _lost(self, error: LostError) -> str:
         if error.overdue:
@@ -165,6 +187,11 @@ def _describe(_say: Say, feed: Feed) -> ContractSummary:
 
 def _compact(_say: Say, store: Store, feed: str, target_bytes: int, min_files: int) -> int:
     return store.compact(feed, target_bytes=target_bytes, min_files=min_files)
+
+
+def _figures(_say: Say, asked: Asked) -> Figures:
+    found: Figures = importlib.import_module("daemon.figures").figures(asked)
+    return found
 
 
 def _expire(_say: Say, store: Store, feed: str, keep_hours: int, stray_seconds: float, spared: Collection[str]) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from daemon import app, logs
 from daemon.commands.history import failed_json, print_failed, print_history
+from daemon.commands.marked import refused
 from daemon.commands.showing import (
     Cell,
     Column,
@@ -36,6 +37,9 @@ from validators.sentences import printable
 #: What every command says before the first run.
 NOTHING_YET: Final = "Nothing was ingested yet. Start the daemon with: blobdrop run"
 ALWAYS_SHOWN: Final = (State.INGESTED, State.PARTIAL, State.REJECTED)
+#: The newest markers that are looked at for refused ones, and those of them that are shown.
+MOST_MARKERS: Final = 1_000
+MARKERS_SHOWN: Final = 5
 #: Drops whose object is not settled are counted up to so many.
 MOST_UNSETTLED: Final = 1_000
 
@@ -104,9 +108,19 @@ def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, An
         "unsettled": len(ledger.unsettled(limit=MOST_UNSETTLED)) if ledger else 0,
         "decisions": {"pending": ledger.decisions.waiting() if ledger else 0},
         "failed": failed_json(ledger) if ledger else [],
+        "markers": _markers(ledger),
         "in_quarantine": _quarantined(app.folder(settings.quarantine.url, "quarantine.url")),
         "last_activity": _iso(ledger.last_activity() if ledger else None),
         "begun": ledger is not None,
+    }
+
+
+def _markers(ledger: Ledger | None) -> dict[str, Any]:
+    """Return how many markers have which verdict, and those that somebody has to do something about."""
+    counts = ledger.markers.counts() if ledger else {}
+    return {
+        "verdicts": {standing.value: count for standing, count in counts.items()},
+        "refused": [marker.to_json() for marker in refused(ledger, MOST_MARKERS)] if ledger else [],
     }
 
 
@@ -140,6 +154,8 @@ def _print_status(found: dict[str, Any]) -> None:
     columns += [Column(title="rows in table", right=True), Column(title="set aside", right=True)]
     print_table(columns, [_feed_cells(each, states) for each in found["feeds"]] + _unmatched_cells(found, states))
     print_failed(found["failed"])
+    for marker in found["markers"]["refused"][:MARKERS_SHOWN]:
+        say(f"marker {marker['name']} is {marker['verdict']}: {marker['note']}")
 
 
 def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -157,6 +173,9 @@ def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "newest activity", _wall(found["last_activity"]) or "none"
     waiting = found["drops"][State.FOUND.value] + found["drops"][State.WORKING.value]
     yield "waiting", plural(waiting, "drop")
+    if verdicts := found["markers"]["verdicts"]:
+        shown = ", ".join(f"{count:,} {verdict}" for verdict, count in verdicts.items())
+        yield "markers", f"{shown}  (days: blobdrop days)"
     if found["decisions"]["pending"]:
         yield "decisions", f"{found['decisions']['pending']:,} to be carried out"
     if found["unsettled"]:

@@ -23,6 +23,7 @@ from daemon.config import Configuration, load
 from daemon.errors import ConfigError
 from daemon.ingest import Ingest
 from daemon.lines import STOPPED, near
+from daemon.markers import Standing
 from daemon.model import State
 from daemon.tally import NAMED, Tally, Troubled
 from validators.sentences import printable
@@ -135,7 +136,11 @@ def _run_once(configuration: Configuration, tell: Callable[[], str], *, json: bo
 def _exit_code(tally: Tally) -> int:
     if tally.drops[State.FAILED]:
         return 3
-    return 1 if any(tally.drops[state] for state in DATA_PROBLEMS) else 0
+    return 1 if any(tally.drops[state] for state in DATA_PROBLEMS) or _refused(tally) else 0
+
+
+def _refused(tally: Tally) -> int:
+    return sum(count for standing, count in tally.markers.items() if standing.refused)
 
 
 def _summary(tally: Tally, pending: int, tables: dict[str, str]) -> dict[str, Any]:
@@ -143,9 +148,8 @@ def _summary(tally: Tally, pending: int, tables: dict[str, str]) -> dict[str, An
     return {
         "drops": {state.value: tally.drops[state] for state in State if state.final},
         "rows": {"read": rows.read, "accepted": rows.accepted, "rejected": rows.rejected},
-        # Markers and days come later; who reads this finds their places already.
-        "markers": {"applied": 0, "refused": 0},
-        "days_closed": [],
+        "markers": {"applied": tally.markers[Standing.APPLIED], "refused": _refused(tally)},
+        "days_closed": [{"customer": customer, "feed": feed, "date": day} for customer, feed, day in tally.days_closed],
         "pending": pending,
         "tables": {feed: printable(path) for feed, path in tables.items()},
         "problems": [

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from daemon.errors import LedgerError
 from daemon.ledger.queries import chunked
-from daemon.ledger.rows import Kind, noted, outcome_columns, packed, storable
+from daemon.ledger.rows import Kind, found_columns, noted, outcome_columns, packed, storable
 from daemon.ledger.tables import batches, drops, events
-from daemon.model import Batch, Outcome, State
+from daemon.model import Batch, Drop, Found, Outcome, State
 
 #: Conditions that are all to hold.
 Where = tuple[sa.ColumnElement[bool], ...]
@@ -177,3 +177,22 @@ def close_batch(connection: sa.Connection, batch: Batch, state: str, now: float)
         batches.update().where(*this, batches.c.ended_at.is_(None)).values(state=state, ended_at=now, **pruned)
     )
     return bool(before == "intended")
+
+
+def new_row(drop_id: str, found: Found, now: float, claimed: Drop | None = None) -> dict[str, Any]:
+    """Return the whole row of a drop that the ledger has not heard of: claimed for its first go, or unmatched."""
+    return {
+        "id": drop_id,
+        **found_columns(found),
+        "feed": claimed.feed if claimed else "",
+        "customer": storable(claimed.customer) if claimed else "",
+        "state": (State.WORKING if claimed else State.UNMATCHED).value,
+        "attempt": 1 if claimed else 0,
+        "found_at": now,
+        "changed_at": now,
+    }
+
+
+def again(drop: Drop) -> dict[str, Any]:
+    """Return what changes in the row of a drop that is claimed once more; its feed may be another one by now."""
+    return {"key": drop.id, "feed": drop.feed, "customer": storable(drop.customer), "attempt": drop.attempt}

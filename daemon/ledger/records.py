@@ -12,13 +12,15 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 
 from daemon.errors import NotFoundError
-from daemon.ledger import decisions, history, moves
+from daemon.ledger import days, decisions, history, moves
+from daemon.ledger.days import Days
 from daemon.ledger.decisions import Decisions
 from daemon.ledger.hold import Hold, Holder, held, holder
+from daemon.ledger.markers import Markers
 from daemon.ledger.moves import AT_WORK
 from daemon.ledger.opening import file_of, open_existing, open_ledger
 from daemon.ledger.queries import Queries, chunked, highest_batch
-from daemon.ledger.rows import Kind, found_columns, noted, storable
+from daemon.ledger.rows import Kind, noted, storable
 from daemon.ledger.tables import drops
 from daemon.model import Batch, Drop, Found, Outcome, State, numbered
 
@@ -53,6 +55,16 @@ class Ledger(Queries):
     def decisions(self) -> Decisions:
         """What people have decided of drops in quarantine."""
         return Decisions(self._database)
+
+    @cached_property
+    def markers(self) -> Markers:
+        """What markers say, and the watermarks."""
+        return Markers(self._database)
+
+    @cached_property
+    def days(self) -> Days:
+        """Which days are ready, held and closed."""
+        return Days(self._database)
 
     def __enter__(self) -> Self:
         return self
@@ -100,15 +112,15 @@ class Ledger(Queries):
             ]
             free = (row for row in known.values() if row.state in CLAIMABLE and row.not_before <= now)
             again = [replace(given[row.id], attempt=row.attempt + 1) for row in free]
-            moves.insert(connection, drops, [_new_row(drop.id, drop.found, now, drop) for drop in new])
-            moves.update(connection, [_again(drop) for drop in again], state=State.WORKING.value, changed_at=now)
+            moves.insert(connection, drops, [moves.new_row(drop.id, drop.found, now, drop) for drop in new])
+            moves.update(connection, [moves.again(drop) for drop in again], state=State.WORKING.value, changed_at=now)
             for chunk in chunked(drop.id for drop in (*new, *again)):
                 moves.add_events(connection, (drops.c.id.in_(chunk),), Kind.CLAIMED, now)
         return (*new, *again)
 
     def unmatched(self, founds: Iterable[Found], now: float) -> None:
         """Note objects that no feed has a pattern for. Those that were worked already keep their state."""
-        rows = {drop_id: _new_row(drop_id, found, now) for found in founds for drop_id in (found.drop_id,)}
+        rows = {drop_id: moves.new_row(drop_id, found, now) for found in founds for drop_id in (found.drop_id,)}
         waiting = (drops.c.state == State.FOUND,)
         with self._database.writing() as connection:
             known = moves.standing(connection, rows)
@@ -247,6 +259,7 @@ class Ledger(Queries):
                 )
                 moves.end(connection, batch.outcomes, Kind.RECORDED, now)
             moves.supersede(connection, batch.outcomes, batch.replaces, now)
+            days.settle(connection, batch, now, held=True)
 
     def forget(self, batch: Batch, now: float, reason: str = "") -> None:
         """Drop an intent that the table does not hold: its drops are found again, its decisions wait again.
@@ -261,6 +274,7 @@ class Ledger(Queries):
         reset: dict[str, Any] = {"batch": None, "not_before": 0.0, "attempt": drops.c.attempt - 1}
         with self._database.writing() as connection:
             if moves.close_batch(connection, batch, "forgotten", now):
+                days.settle(connection, batch, now, held=False)
                 for chunk in chunked(outcome.drop_id for outcome in batch.outcomes):
                     where = (drops.c.id.in_(chunk), *_in_batch(batch))
                     moves.move(
@@ -320,22 +334,3 @@ def _in_batch(batch: Batch) -> moves.Where:
 def _stands(row: Any, outcome: Outcome) -> bool:
     """Tell whether the row has this outcome already."""
     return row is not None and row.state == outcome.state and row.finished_at == outcome.finished_at
-
-
-def _new_row(drop_id: str, found: Found, now: float, claimed: Drop | None = None) -> dict[str, Any]:
-    """Return the whole row of a drop that the ledger has not heard of: claimed for its first go, or unmatched."""
-    return {
-        "id": drop_id,
-        **found_columns(found),
-        "feed": claimed.feed if claimed else "",
-        "customer": storable(claimed.customer) if claimed else "",
-        "state": (State.WORKING if claimed else State.UNMATCHED).value,
-        "attempt": 1 if claimed else 0,
-        "found_at": now,
-        "changed_at": now,
-    }
-
-
-def _again(drop: Drop) -> dict[str, Any]:
-    """Return what changes in the row of a drop that is claimed once more; its feed may be another one by now."""
-    return {"key": drop.id, "feed": drop.feed, "customer": storable(drop.customer), "attempt": drop.attempt}

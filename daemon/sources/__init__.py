@@ -41,7 +41,8 @@ class Source(Protocol):
         """Yield every object that may be a drop, and every `_READY` marker, complete or not, in no order.
 
         Left out: temporary names and everything below folders that start with `_` or `.` (see `sources.names`),
-        folders themselves. Does not open files. What cannot be looked into is logged once, and the listing goes on.
+        folders themselves, but for one that is called like a marker: its name and uri end in `/`. Does not open files.
+        What cannot be looked into is logged once, and the listing goes on.
 
         Raises:
             SourceError: the place cannot be listed now; nothing is known about what is missing.
@@ -89,7 +90,7 @@ class Source(Protocol):
         """Settle each of many, perhaps at once, in any order; yield each with what went wrong, None for nothing."""
 
     def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
-        """Put small files for customers beside the drops, in place of older ones, under names that no listing shows.
+        """Put small files beside the drops, each whole or not at all, in place of older ones of their names.
 
         Raises:
             NotPermittedError: a right is missing.

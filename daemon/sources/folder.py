@@ -21,7 +21,7 @@ from daemon.model import After, Found
 from daemon.sources import Tried, one_by_one, tried
 from daemon.sources.archived import Archived, archived, expire
 from daemon.sources.moving import archive, remove, version_of
-from daemon.sources.names import left_out, left_out_folder
+from daemon.sources.names import is_marker, left_out, left_out_folder
 from daemon.sources.noting import note
 from daemon.sources.watching import Watching
 
@@ -265,6 +265,8 @@ def _walk(root: str, notes: MutableSet[Note]) -> Iterator[Found]:
                     if entry.is_dir(follow_symlinks=False):
                         if not left_out_folder(name):
                             folders.append((f"{prefix}{name}/", f"{uri}{_quoted(name)}/"))
+                        elif is_marker(name):
+                            yield _marker_folder(entry, prefix, uri)
                     elif not left_out(name) and (found := _found(entry, prefix, uri, notes)):
                         yield found
         except OSError as error:
@@ -293,6 +295,17 @@ def _found(entry: os.DirEntry[str], prefix: str, uri: str, notes: MutableSet[Not
         name=prefix + name,
         version=version_of(status),
         size=status.st_size,
+        modified=max(status.st_mtime, status.st_ctime),
+    )
+
+
+def _marker_folder(entry: os.DirEntry[str], prefix: str, uri: str) -> Found:
+    status = entry.stat(follow_symlinks=False)
+    return Found(
+        uri=f"{uri}{_quoted(entry.name)}/",
+        name=f"{prefix}{entry.name}/",
+        version=version_of(status),
+        size=0,
         modified=max(status.st_mtime, status.st_ctime),
     )
 

@@ -103,8 +103,10 @@ class MemorySource:
         return one_by_one(self.settle, founds, after)
 
     def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
-        """Keep the files in `letters`."""
+        """Put the files, as of now; they are in `letters` too."""
         self.letters.update(letters)
+        for name, data in letters:
+            self.put(name, data, modified=time.time())
 
     def flush(self) -> None:
         """Do nothing: no memory survives a power cut."""

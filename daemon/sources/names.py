@@ -10,8 +10,11 @@ MARKER_START = "_READY"
 
 
 def is_marker(name: str) -> bool:
-    """Tell whether a file is a `_READY` marker, by its name (with or without its folders)."""
-    return name.rpartition("/")[2][: len(MARKER_START)].upper() == MARKER_START
+    """Tell whether a file is a `_READY` marker, by its name (with or without its folders).
+
+    So is a folder with such a name, which sources list with a `/` at its end: somebody has to be told that it is none.
+    """
+    return name.rstrip("/").rpartition("/")[2][: len(MARKER_START)].upper() == MARKER_START
 
 
 def left_out(file: str) -> bool:

@@ -6,7 +6,7 @@ in a thread or process of its own at any time. What is said of a file's path is 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 import pyarrow as pa
@@ -98,6 +98,13 @@ class Store(Protocol):
             keep_hours: for how long older versions of the table stay readable.
             stray_seconds: the age from which a file that was never part of the table is nobody's any more.
             spared: paths of files that are staged for a batch, whatever their age.
+        """
+
+    def days(self, feed: str, customer: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the ISO days that may have rows of a customer, by the files' statistics, with the files that may.
+
+        The paths are those of Parquet files on this machine, which stay readable for a while whatever is committed; the
+        feed's columns but `date` are in them, or are null throughout. Nothing without a table.
         """
 
     def read(self, feed: str, *, date: str | None = None) -> pa.Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import unquote
@@ -143,6 +143,15 @@ class DeltaStore:
         with explained(root):
             table = Table.open(root, self._options)
             return expire(table, root, keep_hours=keep_hours, stray_seconds=stray_seconds, spared=spared)
+
+    def days(self, feed: str, customer: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the days that may have rows of a customer, with the data files that may."""
+        root, days = self._root(feed), dict[str, tuple[str, ...]]()
+        with self._using(feed):
+            table = self._table(feed)
+            for file in table.having("customer", customer) if table else ():
+                days[file.day] = (*days.get(file.day, ()), str(file.place(root)))
+        return days
 
     def read(self, feed: str, *, date: str | None = None) -> pa.Table:
         """Read a day (or all) of the table, for tests and small tools."""

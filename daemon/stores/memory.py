@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date as day_type
 from pathlib import Path
@@ -132,6 +132,17 @@ class MemoryStore:
             path.relative_to(self._folder / feed).as_posix() for path in strays(self._folder / feed, stray_seconds)
         )
         return self._remove(feed, (path for path in paths if path not in spared))
+
+    def days(self, feed: str, customer: str) -> Mapping[str, tuple[str, ...]]:
+        """Write the days' rows into files, and return those."""
+        days: dict[str, tuple[str, ...]] = {}
+        for number, held in enumerate(self._tables[feed].files if feed in self._tables else ()):
+            if customer in held.rows["customer"].to_pylist():
+                path = self._folder / "_read" / feed / f"{DATE}={held.day}" / f"{number}.parquet"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                pq.write_table(held.rows, path)
+                days[held.day] = (*days.get(held.day, ()), str(path))
+        return days
 
     def read(self, feed: str, *, date: str | None = None) -> pa.Table:
         """Read a day (or all) of the table, for tests and small tools."""

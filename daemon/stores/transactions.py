@@ -92,6 +92,19 @@ class Table:
         columns = (column.to_pylist() for column in (actions["path"], actions["size_bytes"], low, high))
         return [Live(path=p, size=s, low=lo, high=hi) for p, s, lo, hi in zip(*columns, strict=True)]
 
+    def having(self, column: str, value: str) -> list[Live]:
+        """Return the table's files that may have rows with this text in a column, by their statistics."""
+        actions = pa.table(self._table.get_add_actions(flatten=True))
+        bounds = (
+            actions[name] if name in actions.column_names else None for name in (f"min.{column}", f"max.{column}")
+        )
+        low, high = (pa.nulls(len(actions)) if each is None else each for each in bounds)
+        may = [
+            (lo is None or lo <= value) and (hi is None or value <= hi)
+            for lo, hi in zip(low.to_pylist(), high.to_pylist(), strict=True)
+        ]
+        return [file for file, fits in zip(self.live(), may, strict=True) if fits]
+
     def known(self) -> set[str]:
         """Return the paths of the table's files, and of those that readers of older versions may still need."""
         return {file.path for file in self.live()}.union(self.expired(keep_hours=0))

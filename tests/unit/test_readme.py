@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon import cli, errors, quarantining
+from daemon import cli, daybook, errors, quarantining
 from daemon.config import NAMED
-from daemon.settings import DialectSettings, FeedSettings, Settings
+from daemon.settings import DialectSettings, FeedSettings, HoldSettings, Settings
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -22,20 +22,23 @@ def settings() -> Iterator[str]:
             yield from (f"{section}.{key}" for key in field.annotation.model_fields)
     yield from FeedSettings.model_fields
     yield from (f"dialect.{key}" for key in DialectSettings.model_fields)
+    yield from (f"hold_if.{key}" for key in HoldSettings.model_fields)
 
 
 def commands() -> Iterator[str]:
-    for group, prefix in ((cli.app, "blobdrop"), (quarantining.quarantine, "blobdrop quarantine")):
+    groups = ((cli.app, ""), (quarantining.quarantine, " quarantine"), (daybook.days, " days"))
+    for group, prefix in ((group, f"blobdrop{name}") for group, name in groups):
         for command in group.registered_commands:
             assert command.callback is not None
             yield f"{prefix} {command.name or command.callback.__name__}"
+    yield "blobdrop days"
 
 
 def options() -> Iterator[str]:
     """Yield the options of every command, each once."""
     found = dict.fromkeys(
         name
-        for group in (cli.app, quarantining.quarantine)
+        for group in (cli.app, quarantining.quarantine, daybook.days)
         for command in group.registered_commands
         for parameter in inspect.signature(command.callback or print, eval_str=True).parameters.values()
         for given in getattr(parameter.annotation, "__metadata__", ())

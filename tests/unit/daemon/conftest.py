@@ -19,7 +19,9 @@ from structlog.typing import FilteringBoundLogger
 
 from daemon.claims import Claims
 from daemon.committing import Committing
+from daemon.days import Closing
 from daemon.feeds import Feeds
+from daemon.figures import Asked, Figures
 from daemon.ingest import Ingest
 from daemon.intake import Intake
 from daemon.ledger import Ledger
@@ -30,10 +32,11 @@ from daemon.patience import GAVE_UP
 from daemon.pool import LostError
 from daemon.prepare import prepare
 from daemon.quarantine import Quarantine
+from daemon.ready import Ready
 from daemon.sources.memory import MemorySource
 from daemon.stores import Store
 from daemon.stores.delta import DeltaStore
-from daemon.workers import Workers
+from daemon.workers import Workers, _figures
 from tests.corpus import text
 
 T = TypeVar("T")
@@ -128,6 +131,9 @@ class Here(Workers):
             self.work()
         return future
 
+    def _schedule_day(self, seconds: float, asked: Asked) -> Future[Figures]:
+        return self._schedule(seconds, _figures, asked)
+
 
 @dataclass
 class Rig:
@@ -182,9 +188,13 @@ class Rig:
         self.intake = Intake(
             self.source, self.ledger, Feeds([self.feed]), at_work=self.ingest.at_work, clock=self.clock
         )
+        self.ready = Ready(self.parts, self.ingest.tallied)
+        self.closing = Closing(self.parts, self.ingest.tallied)
         self.loop = Loop(
             intake=self.intake,
             ingest=self.ingest,
+            ready=self.ready,
+            closing=self.closing,
             ledger=self.ledger,
             pace=Pace(poll_seconds=2.0, settle_seconds=0.0),
             log=self.log,

@@ -1,0 +1,177 @@
+"""Markers and watermarks: what markers say is taken from the source, and takes effect when all before it is final.
+
+A marker waits for the drops of its scope that were there before it: those that the listing which showed it first, or an
+earlier one, showed and that were not final then, and those that are older by the source's clock (a tie counts as
+before). What comes later does not hold it up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from daemon.errors import ChangedError, SourceError
+from daemon.feeds import Feeds
+from daemon.intake import Arrivals
+from daemon.ledger.markers import Marker, Scope
+from daemon.markers import AGAIN, MOST_BYTES, Reading, Standing, read
+from daemon.model import Found, ReadyNeeds
+from daemon.parts import Parts
+from daemon.scopes import Scopes
+from daemon.tally import Tally
+from validators.suggest import did_you_mean
+
+#: Seconds before a marker that could not be settled is tried again.
+RETRY_SECONDS = 60.0
+
+
+class Ready:
+    """Takes markers in, and gives the verdicts on them. Its methods are called by one thread, listing after listing."""
+
+    def __init__(self, parts: Parts, tally: Tally) -> None:
+        """Know nothing of what was listed before."""
+        self._markers, self._source, self._after, self._tally = (
+            parts.ledger.markers,
+            parts.source,
+            parts.rules.after,
+            tally,
+        )
+        self._log, self._clock, self._feeds = parts.log, parts.clock, parts.feeds
+        feeds = tuple(parts.feeds.values())
+        self._match, self._scopes = Feeds(feeds).match, Scopes(feeds)
+        #: What was under way when a version of a marker was listed first: (uri, version) -> uri -> scope.
+        self._before: dict[tuple[str, str], Mapping[str, Scope]] = {}
+        #: Versions of markers of which was told that they cannot be read now.
+        self._told: set[tuple[str, str]] = set()
+        #: Whether a marker was taken in since the last listing: it takes effect after the next one at the earliest,
+        #: as this one may have passed a folder before the drops that came there before the marker.
+        self.restless = False
+
+    def turn(self, arrivals: Arrivals) -> bool:
+        """Do what a listing asks for; the drops that it brought are claimed already. Tell whether a watermark moved.
+
+        Raises:
+            LedgerError: the ledger cannot be used now; nothing is lost.
+        """
+        self.restless = False
+        self._settle()
+        self._sight(arrivals)
+        applied = self._tally.markers[Standing.APPLIED]
+        if waiting := self._markers.waiting():
+            self._judge(waiting, self._by_scope(arrivals.incomplete))
+        for found in arrivals.markers:
+            self._take(found)
+        if self.restless or arrivals.markers:
+            self._settle()
+        return self._tally.markers[Standing.APPLIED] > applied
+
+    # ---------------------------------------------------------------- TAKING IN
+
+    def _sight(self, arrivals: Arrivals) -> None:
+        """Remember for each marker that is listed for the first time what was under way then."""
+        shown = {(found.uri, found.version) for found in (*arrivals.nascent, *arrivals.markers)}
+        self._before = {key: before for key, before in self._before.items() if key in shown}
+        self._told &= shown
+        if new := shown - self._before.keys():
+            before = self._markers.under_way()
+            for scope, founds in self._by_scope(arrivals.incomplete).items():
+                before.update((found.uri, scope) for found in founds)
+            self._before.update(dict.fromkeys(new, before))
+
+    def _by_scope(self, incomplete: Sequence[Found]) -> Mapping[Scope, Sequence[Found]]:
+        by_scope: dict[Scope, list[Found]] = {}
+        for found in incomplete:
+            if match := self._match(found.name):
+                by_scope.setdefault((match[0].name, match[1]), []).append(found)
+        return by_scope
+
+    def _take(self, found: Found) -> None:
+        key = (found.uri, found.version)
+        try:
+            reading = self._read(found)
+        except ChangedError:
+            return  # its new version is found again, and is another marker
+        except SourceError as error:
+            if key not in self._told:
+                self._told.add(key)
+                self._log.warning("marker.unread", name=found.name, reason=str(error))
+            return
+        reading, scopes = self._placed(found, reading)
+        self._markers.add(found, reading, scopes, self._before[key], self._clock())
+        self.restless |= reading.standing is Standing.WAITING
+        for feed, customer in scopes or (("", ""),):
+            self._tell(found, feed, customer, reading.standing, reading.note or f"it says {reading.text}")
+
+    def _read(self, found: Found) -> Reading:
+        if found.name.endswith("/"):
+            note = f"it is a folder, expected a file; remove it and drop a file {found.name.rstrip('/')}"
+            return Reading(standing=Standing.UNREADABLE, note=note)
+        if found.size > MOST_BYTES:
+            return read(bytes(MOST_BYTES + 1), self._clock())
+        with self._source.fetch(found) as path, path.open("rb") as file:
+            return read(file.read(MOST_BYTES + 1), self._clock())
+
+    def _placed(self, found: Found, reading: Reading) -> tuple[Reading, Collection[Scope]]:
+        """Return the scopes that a marker speaks for, and what it says: nothing where there is none."""
+        name = found.name.rstrip("/")
+        if reading.feed is not None and reading.feed not in self._scopes:
+            names = list(self._feeds)
+            hint = did_you_mean(reading.feed, names) or f"the feeds are {', '.join(names)}"
+            note = f"found the type {reading.feed!r}, expected a feed's name: {hint}; {AGAIN}"
+            scopes: Collection[Scope] = ()
+            standing = Standing.UNKNOWN_FEED
+        else:
+            scopes = self._scopes.of(name) if reading.feed is None else self._scopes.named(name, reading.feed)
+            standing = Standing.UNMATCHED
+            note = (
+                "it lies in no feed's folder, so that nobody knows for which rows it speaks; "
+                'drop it into the feed\'s folder, or as {"timestamp": ..., "type": FEED} into the customer\'s'
+            )
+        if scopes or reading.standing.refused:
+            return reading, scopes
+        return replace(reading, standing=standing, note=note), ()
+
+    # ---------------------------------------------------------------- THE BARRIER
+
+    def _judge(self, waiting: Sequence[Marker], incomplete: Mapping[Scope, Sequence[Found]]) -> None:
+        """Give the verdicts that are due, in each scope in the order in which its markers came."""
+        held: set[Scope] = set()
+        for marker in waiting:
+            if self._is_held(marker, incomplete.get(marker.scope, ())) or marker.scope in held:
+                held.add(marker.scope)
+                continue
+            standing, note = self._markers.judge(marker, self._clock())
+            self._tell(marker.found, marker.feed, marker.customer, standing, note)
+        if len(held) < len(waiting):
+            self._settle()
+
+    def _is_held(self, marker: Marker, incomplete: Sequence[Found]) -> bool:
+        feed = self._feeds.get(marker.feed)
+        failed = feed is None or feed.ready_needs is ReadyNeeds.FINAL
+        self._markers.release(marker, {found.uri for found in incomplete}, failed=failed)
+        awaited = self._markers.awaited(marker) if incomplete else ()
+        unread = (found.modified <= marker.found.modified or found.uri in awaited for found in incomplete)
+        return any(unread) or self._markers.is_held(marker, failed=failed)
+
+    # ---------------------------------------------------------------- THE END
+
+    def _settle(self) -> None:
+        """Settle the markers whose verdicts are in the ledger. One that fails is tried again later."""
+        now, done = self._clock(), []
+        for found in self._markers.unsettled(now):
+            try:
+                if not found.name.endswith("/"):
+                    self._source.settle(found, self._after)
+                done.append(found)
+            except SourceError as error:
+                self._markers.settle_later(found, now + RETRY_SECONDS)
+                self._log.warning("marker.unsettled", name=found.name, reason=str(error))
+        if done:
+            self._source.flush()
+            self._markers.settled(done, now)
+
+    def _tell(self, found: Found, feed: str, customer: str, standing: Standing, note: str) -> None:
+        if standing is not Standing.WAITING:
+            self._tally.markers[standing] += 1
+        level = self._log.warning if standing.refused else self._log.info
+        level(f"marker.{standing}", name=found.name, feed=feed, customer=customer, note=note)

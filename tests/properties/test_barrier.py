@@ -1,0 +1,271 @@
+"""The barrier, driven by chance against a simple model: drops, overwritten drops, markers, failures, restarts, clocks.
+
+The model knows nothing of ledgers and queries. It keeps for each marker the set of names that were there, unfinished,
+when a listing showed it first, and decides by that set and by the source's clock.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+import structlog
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from structlog.testing import LogCapture
+
+from daemon.claims import Claims
+from daemon.feeds import Feeds
+from daemon.intake import Intake
+from daemon.ledger import Ledger
+from daemon.ledger.queries import LEFT_OUT
+from daemon.markers import Standing
+from daemon.model import After, Drop, Limits, Outcome, ReadyNeeds, State
+from daemon.parts import Parts, Rules
+from daemon.ready import Ready
+from daemon.sources.memory import MemorySource
+from daemon.stores.memory import MemoryStore
+from daemon.tally import Tally
+from tests.unit.daemon.conftest import METRICS, Here
+
+CUSTOMERS = ("acme", "globex")
+FIRST = 1_772_438_400
+
+customers = st.sampled_from(CUSTOMERS)
+numbers = st.integers(0, 2)
+
+
+@dataclass
+class Thing:
+    """A version of a dropped file, in the model."""
+
+    version: int
+    modified: float
+    #: seen (in the source), working, back (to be worked again), failed, final.
+    state: str = "seen"
+
+
+@dataclass
+class Mark:
+    """A version of a marker, in the model."""
+
+    customer: str
+    version: int
+    instant: int
+    modified: float
+    #: Names that were there and not final when it was listed first; None before that.
+    before: set[str] | None = None
+    #: Whether a listing has taken it in, so that the next one may decide.
+    taken: bool = False
+    verdict: str = ""
+
+
+@dataclass
+class Model:
+    """What ought to be."""
+
+    failed_hold: bool
+    #: The versions of each name, the newest last.
+    things: dict[str, list[Thing]] = field(default_factory=dict)
+    marks: list[Mark] = field(default_factory=list)
+    watermarks: dict[str, int] = field(default_factory=dict)
+
+    def of(self, drop: Drop) -> Thing:
+        return next(each for each in self.things[drop.found.name] if each.version == int(drop.found.version))
+
+    def unfinished(self, customer: str, *, failed: bool) -> dict[str, float]:
+        """Return the names of a customer that have a version which is not final, with the least of their times."""
+        states = {"seen", "working", "back"} | ({"failed"} if failed else set())
+        return {
+            name: min(times)
+            for name, things in self.things.items()
+            if name.startswith(f"{customer}/") and (times := [each.modified for each in things if each.state in states])
+        }
+
+
+class Barrier(RuleBasedStateMachine):
+    """A source, an intake, a ledger and the barrier; drops end as the machine says."""
+
+    @initialize(needs=st.sampled_from(ReadyNeeds), settle_seconds=st.sampled_from([0.0, 5.0]))
+    def begin(self, needs: ReadyNeeds, settle_seconds: float) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.now = float(FIRST + 10_000_000)
+        self.source = MemorySource(settle_seconds=settle_seconds)
+        self.feed = replace(METRICS, ready_needs=needs)
+        self.model = Model(failed_hold=needs is ReadyNeeds.FINAL)
+        self.stack = ExitStack()
+        self.open()
+
+    def open(self) -> None:
+        self.stack = ExitStack()
+        ledger = self.stack.enter_context(
+            Ledger.open(f"sqlite:///{self.folder.name}/ledger.db", tables_exist=lambda: False, now=self.now)
+        )
+        self.ledger, hold = ledger, self.stack.enter_context(ledger.hold(self.now))
+        log = structlog.wrap_logger(None, processors=[LogCapture()])
+        rules = Rules(
+            after=After.ARCHIVE, attempts=3, retry_seconds=0.0, limits=Limits(), quarantine=f"{self.folder.name}/q"
+        )
+        parts = Parts(
+            ledger=ledger,
+            hold=hold,
+            store=MemoryStore(f"{self.folder.name}/tables"),
+            source=self.source,
+            workers=Here(),
+            feeds={"metrics": self.feed},
+            contracts={},
+            rules=rules,
+            wake=lambda: None,
+            log=log,
+            clock=lambda: self.now,
+        )
+        self.claims = Claims(ledger, parts.quarantine, lambda: self.now)
+        self.claimed: dict[str, Drop] = {}
+        self.intake = Intake(
+            self.source, ledger, Feeds([self.feed]), at_work=self.claims.at_work, clock=lambda: self.now
+        )
+        self.ready = Ready(parts, Tally())
+
+    def teardown(self) -> None:
+        if hasattr(self, "folder"):
+            self.stack.close()
+            self.folder.cleanup()
+
+    # ------------------------------------------------------------ WHAT CUSTOMERS DO
+
+    @rule(customer=customers, number=numbers, ago=st.sampled_from([0, 0, 1, 2, 10, 60]))
+    def drop(self, customer: str, number: int, ago: int) -> None:
+        """Drop a file, or overwrite one; clocks may be behind."""
+        name = f"{customer}/metrics/{number}.csv"
+        self.source.put(name, b"x", modified=self.now - ago)
+        things = [each for each in self.model.things.get(name, ()) if each.state != "seen"]
+        self.model.things[name] = [*things, Thing(self.version(name) or 0, self.now - ago)]
+
+    @rule(customer=customers, number=numbers)
+    def take_away(self, customer: str, number: int) -> None:
+        """Remove a file."""
+        name = f"{customer}/metrics/{number}.csv"
+        if self.version(name) is not None:
+            self.source.take(name)
+            self.model.things[name] = [each for each in self.model.things[name] if each.state != "seen"]
+
+    @rule(customer=customers, day=st.integers(0, 3), ago=st.sampled_from([0, 1, 10]))
+    def mark(self, customer: str, day: int, ago: int) -> None:
+        """Drop a marker, or overwrite one that nobody has read."""
+        name, instant = f"{customer}/metrics/_READY", FIRST + day * 86_400
+        self.source.put(name, str(instant).encode(), modified=self.now - ago)
+        unread = [each for each in self.model.marks if each.customer == customer and not each.taken]
+        self.model.marks = [each for each in self.model.marks if each not in unread]
+        self.model.marks.append(Mark(customer, self.version(name) or 0, instant, self.now - ago))
+
+    def version(self, name: str) -> int | None:
+        return next((int(found.version) for found in self.source.list() if found.name == name), None)
+
+    # ------------------------------------------------------------ WHAT THE DAEMON DOES
+
+    @rule(seconds=st.sampled_from([1, 1, 2, 10]))
+    def listing(self, seconds: int) -> None:
+        """List, claim what is complete, and see what becomes of the markers."""
+        self.now += seconds
+        arrivals = self.intake.look()
+        self.ledger.gone([drop.id for drop in arrivals.gone], self.now)
+        for name, things in self.model.things.items():
+            here = self.version(name)
+            self.model.things[name] = [each for each in things if each.state != "back" or each.version == here]
+        for drop in self.claims.claim(arrivals.drops):
+            self.claimed[drop.id] = drop
+            self.model.of(drop).state = "working"
+        self.ready.turn(arrivals)
+        self.expect({found.version for found in arrivals.markers})
+
+    def expect(self, complete: set[str]) -> None:
+        """Let the model decide on the markers of this listing."""
+        held: set[str] = set()
+        listed = [mark for mark in self.model.marks if not mark.verdict]
+        for mark in listed:
+            names = self.model.unfinished(mark.customer, failed=self.model.failed_hold)
+            if mark.before is None:
+                mark.before = set(self.model.unfinished(mark.customer, failed=True))
+            if not mark.taken:
+                mark.taken = str(mark.version) in complete
+                continue
+            mark.before &= set(names)
+            older = {name for name, least in names.items() if least <= mark.modified}
+            if mark.customer in held or mark.before or older:
+                held.add(mark.customer)
+                continue
+            now = self.model.watermarks.get(mark.customer)
+            if now is None or mark.instant > now:
+                mark.verdict, self.model.watermarks[mark.customer] = "applied", mark.instant
+            else:
+                mark.verdict = "repeated" if mark.instant == now else "regressed"
+
+    def pick(self, choice: int) -> Drop:
+        return self.claimed.pop(sorted(self.claimed)[choice % len(self.claimed)])
+
+    @precondition(lambda self: self.claimed)
+    @rule(choice=st.integers(0, 5), state=st.sampled_from([State.INGESTED, State.REJECTED, State.FAILED]))
+    def finish(self, choice: int, state: State) -> None:
+        """Bring a drop that is worked to its end."""
+        drop = self.pick(choice)
+        left_out = self.ledger.earlier([drop], LEFT_OUT).get(drop.id, ()) if state is State.INGESTED else ()
+        self.ledger.finish([Outcome(drop_id=drop.id, state=state, finished_at=self.now, supersedes=left_out)], self.now)
+        self.claims.release([drop.id])
+        self.model.of(drop).state = "failed" if state is State.FAILED else "final"
+        if state is State.INGESTED:
+            for each in self.model.things[drop.found.name]:
+                each.state = "final" if each.state == "failed" else each.state
+        if state is not State.FAILED:
+            self.source.settle(drop.found, After.ARCHIVE)
+
+    @precondition(lambda self: self.claimed)
+    @rule(choice=st.integers(0, 5))
+    def give_back(self, choice: int) -> None:
+        """Break off the work on a drop."""
+        drop = self.pick(choice)
+        self.claims.give_back([drop.id], "its worker was lost")
+        self.model.of(drop).state = "back"
+
+    @rule()
+    def retry(self) -> None:
+        """Give all failed drops another go."""
+        self.ledger.retry(None, self.now)
+        for each in (each for things in self.model.things.values() for each in things):
+            each.state = "back" if each.state == "failed" else each.state
+
+    @rule()
+    def restart(self) -> None:
+        """Be killed, and start again."""
+        lost = list(self.claimed.values())
+        self.claimed.clear()
+        self.stack.__exit__(RuntimeError, RuntimeError("killed"), None)
+        self.open()
+        self.ledger.recover(self.now)
+        for drop in lost:
+            self.model.of(drop).state = "back"
+        for mark in self.model.marks:
+            if not mark.taken:
+                mark.before = None  # what was there before is judged by the first listing after the start
+
+    # ------------------------------------------------------------ WHAT MUST HOLD
+
+    @invariant()
+    def verdicts_are_the_models(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        told = {int(each.found.version): each.standing.value for each in self.ledger.markers.newest(10_000)}
+        wanted = {mark.version: mark.verdict or Standing.WAITING.value for mark in self.model.marks if mark.taken}
+        assert told == wanted
+        found = {customer: at for (_, customer), at in self.ledger.markers.watermarks().items()}
+        assert found == self.model.watermarks
+
+
+Barrier.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestBarrier = Barrier.TestCase

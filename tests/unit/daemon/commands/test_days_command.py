@@ -1,0 +1,206 @@
+"""`ready`, `days` and `days close`: markers speak for the right drops; why a day is open is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.commands import days, looking, marking
+from daemon.errors import ConfigError, NotFoundError
+from daemon.ledger import Ledger
+from daemon.ledger.days import Day
+from daemon.model import HoldIf
+from tests.unit.daemon.commands.conftest import Place
+from tests.unit.daemon.conftest import Rig, good
+from tests.unit.daemon.test_days import FIRST, LATER, SCOPE, drop, mark, rows, run
+from tests.unit.daemon.test_ready import fail
+
+
+def ready(place: Place, timestamp: str, customer: str | None = None, feed: str = "metrics") -> dict[str, Any]:
+    assert marking.ready(place.config, feed=feed, timestamp=timestamp, customer=customer, json=True) == 0
+    found: dict[str, Any] = place.json()
+    return found
+
+
+def explain(place: Place, day: str) -> dict[str, Any]:
+    assert days.days(place.config, explain=day, json=True) == 0
+    (found,) = place.json()
+    return dict(found)
+
+
+# ---------------------------------------------------------------- READY
+
+
+@pytest.mark.parametrize("timestamp", ["1772438400", "2026-03-02T08:00:00Z", "2026-03-02T00:00:00-08:00"])
+def test_ready_drops_a_marker_that_the_daemon_reads(place: Place, timestamp: str) -> None:
+    found = ready(place, timestamp)
+    assert found == {
+        "marker": "metrics/_READY-1772438400.json",
+        "timestamp": FIRST,
+        "complete_until": "2026-03-01",
+    }
+    (path,) = (place.folder / "drops").rglob("*.json")
+    assert json.loads(path.read_bytes()) == {"timestamp": FIRST, "type": "metrics"}
+
+
+def test_ready_drops_a_customers_marker_into_the_customers_folder(place: Place) -> None:
+    assert ready(place, "1772438400", "acme")["marker"] == "acme/metrics/_READY-1772438400.json"
+    assert marking.ready(place.config, feed="metrics", timestamp="1772438400", customer=None, json=False) == 0
+    said = place.out()
+    assert "everything of default/metrics before 2026-03-02T08:00:00Z is there" in said
+    assert "Days up to 2026-03-01 are complete then (Etc/GMT+8)" in said
+    assert "The daemon is not running" in said
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "words"),
+    [
+        ("soon", "TIMESTAMP: it is no instant"),
+        ("", "TIMESTAMP: it is empty"),
+        ("2026-03-02", "without an offset"),
+        ("1772438400000", "these are milliseconds"),
+        ("0", "expected an instant since 2000"),
+        ("9999-01-01T00:00:00Z", "expected an instant that has come"),
+        ('{"timestamp": 1772438400, "type": "events"}', "expected an instant alone"),
+        ("\udcff", "its bytes are no text"),
+    ],
+)
+def test_ready_refuses_what_is_no_instant_and_drops_nothing(place: Place, timestamp: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        ready(place, timestamp)
+    assert not (place.folder / "drops").exists()
+
+
+@pytest.mark.parametrize("customer", ["a/b", "..", "_hidden", ".dot", "metrics/x", ""])
+def test_ready_refuses_a_customer_that_has_no_folder(place: Place, customer: str) -> None:
+    if customer == "":
+        assert ready(place, "1772438400", customer)["marker"] == "metrics/_READY-1772438400.json"
+        return
+    with pytest.raises(ConfigError, match="have no folder in which a marker would speak"):
+        ready(place, "1772438400", customer)
+    assert not (place.folder / "drops").exists()
+
+
+def test_ready_refuses_a_feed_that_there_is_not(place: Place) -> None:
+    with pytest.raises(NotFoundError, match="did you mean 'metrics'"):
+        ready(place, "1772438400", feed="metric")
+
+
+# ---------------------------------------------------------------- DAYS
+
+
+def test_before_the_first_run_there_are_no_days(place: Place) -> None:
+    assert days.days(place.config, explain=None, json=True) == 0
+    assert place.json() == {"scopes": [], "days": []}
+    assert days.days(place.config, explain="2026-03-01", json=False) == 0
+    assert "Nothing was ingested yet" in place.out()
+    with pytest.raises(NotFoundError):
+        days.close(place.config, day="2026-03-01", scope="default/metrics", reason="x", json=False)
+
+
+def test_days_are_listed_with_what_they_came_to(place: Place, rig: Rig) -> None:
+    rig.clock.now = float(LATER)
+    drop(rig, "1", rows(1))
+    drop(rig, "2", rows(2))
+    mark(rig, 1)
+    run(rig)
+    assert days.days(place.config, explain=None, json=True) == 0
+    found = place.json()
+    (scope,) = found["scopes"]
+    assert (scope["customer"], scope["watermark"], scope["complete_until"]) == (
+        "default",
+        "2026-03-02T08:00:00Z",
+        "2026-03-01",
+    )
+    assert [(day["date"], day["state"]) for day in found["days"]] == [("2026-03-02", "open"), ("2026-03-01", "closed")]
+    assert found["days"][1]["report"]["rows"] == 3
+    assert days.days(place.config, explain=None, json=False) == 0
+    said = place.out()
+    assert "2026-03-01  default/metrics  closed        1     3        1" in said
+    assert "default/metrics  2026-03-02T08:00:00Z  2026-03-01" in said
+
+
+def test_why_a_day_is_open_is_told_with_each_blocking_fact(place: Place, rig: Rig) -> None:
+    rig.clock.now = float(LATER)
+    rig.source.put("metrics/good.csv", good(3, "g"), modified=1.0)
+    run(rig)
+    assert explain(place, "2026-03-01")["facts"] == [
+        "there is no watermark yet",
+        "it takes a marker for 2026-03-02T08:00:00Z or later: blobdrop ready metrics 1772438400",
+    ]
+    failed = fail(rig)
+    mark(rig, 1)
+    run(rig)
+    found = explain(place, "2026-03-01")
+    assert (found["state"], found["start"], found["end"], found["hours"]) == (
+        "open",
+        "2026-03-01T08:00:00Z",
+        "2026-03-02T08:00:00Z",
+        24.0,
+    )
+    assert found["facts"][1] == (
+        "marker metrics/_READY says 2026-03-02T08:00:00Z, and waits for drops that were there before"
+    )
+    assert found["facts"][2].startswith(f"drop {failed.id} (metrics/a.csv) has failed: ")
+    assert found["facts"][2].endswith(f"blobdrop retry {failed.id}")
+    assert days.days(place.config, explain="2026-03-01", json=False) == 0
+    assert "from 2026-03-01T08:00:00Z until 2026-03-02T08:00:00Z, 24 hours (Etc/GMT+8)" in place.out()
+
+
+@pytest.mark.parametrize("day", ["soon", "2026-02-30", "0001-01-01", "9999-12-31", ""])
+def test_what_is_no_day_is_refused(place: Place, day: str) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        days.days(place.config, explain=day, json=False)
+
+
+def test_a_held_day_is_closed_by_a_person_with_a_reason(place: Place, rig: Rig) -> None:
+    rig.close()
+    rig.feed = type(rig.feed)(**{**vars(rig.feed), "hold_if": HoldIf(rejected_ratio_above=0.1)})
+    rig.start()
+    rig.clock.now = float(LATER)
+    drop(rig, "a", rows(1) + b"u9,user_id,visits,2026-03-01,lots\n")
+    mark(rig, 1)
+    run(rig)
+    assert "it is held: 25.0% of the rows" in explain(place, "2026-03-01")["facts"][1]
+    with pytest.raises(ConfigError, match="--reason is empty"):
+        days.close(place.config, day="2026-03-01", scope="default/metrics", reason=" ", json=False)
+    for scope in ("metrics", "default/nothing", "default/"):
+        with pytest.raises(ConfigError, match="expected CUSTOMER/FEED"):
+            days.close(place.config, day="2026-03-01", scope=scope, reason="x", json=False)
+    assert days.close(place.config, day="2026-03-01", scope="default/metrics", reason="a test", json=False) == 0
+    assert "Day 2026-03-01 of default/metrics will be closed." in place.out()
+    run(rig)
+    row = rig.ledger.days.one(SCOPE, "2026-03-01")
+    assert row is not None
+    assert (row.state, row.reason, bool(row.by)) == (Day.CLOSED, "a test", True)
+    assert explain(place, "2026-03-01")["facts"][1].endswith(": a test")
+    with pytest.raises(NotFoundError, match="is closed, and only held days can be closed"):
+        days.close(place.config, day="2026-03-01", scope="default/metrics", reason="x", json=False)
+
+
+# ---------------------------------------------------------------- STATUS
+
+
+def test_status_tells_of_refused_markers_until_a_good_one_comes(place: Place, rig: Rig) -> None:
+    rig.clock.now = float(LATER)
+    rig.source.put("metrics/_READY", b"soon", modified=1.0)
+    run(rig)
+    assert looking.status(place.config, json=True) == 0
+    markers = place.json()["markers"]
+    assert markers["verdicts"] == {"unreadable": 1}
+    assert (markers["refused"][0]["name"], markers["refused"][0]["verdict"]) == ("metrics/_READY", "unreadable")
+    assert looking.status(place.config, json=False) == 0
+    assert "marker metrics/_READY is unreadable: it is no instant" in place.out()
+    mark(rig, 1)
+    run(rig)
+    assert looking.status(place.config, json=True) == 0
+    assert place.json()["markers"]["refused"] == []
+
+
+def test_the_ledger_may_be_asked_while_the_daemon_has_it(place: Place, rig: Rig) -> None:
+    rig.clock.now = float(LATER)
+    with Ledger.open_read(f"sqlite:///{Path(place.folder, 'ledger.db')}") as ledger:
+        assert ledger.days.scopes() == ()
