@@ -220,6 +220,24 @@ def ready(
     _do("marking.ready", config=config, feed=feed, timestamp=timestamp, customer=customer, json=json)
 
 
+@app.command(
+    epilog=_examples("blobdrop metrics", "blobdrop metrics visits", "blobdrop metrics visits --versions --json")
+)
+def metrics(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Only this metric, day by day.", show_default=False)
+    ] = None,
+    customer: Customer = None,
+    versions: Annotated[
+        bool, typer.Option("--versions", help="With NAME: every version of each day.", show_default=False)
+    ] = False,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """List metrics of closed days, or one metric's days."""
+    _do("metrics.metrics", config=config, name=name, customer=customer, versions=versions, json=json)
+
+
 @app.command(epilog=_examples("blobdrop compact", "blobdrop compact metrics"))
 def compact(
     feed: Annotated[

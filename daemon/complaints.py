@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from daemon.settings import DialectSettings, FeedSettings, Settings
+from daemon.feedsettings import DialectSettings, FeedSettings
+from daemon.settings import Settings
 
 #: Characters of a value that a message shows.
 SHOWN: Final = 80

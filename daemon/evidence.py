@@ -11,6 +11,8 @@ from pathlib import Path
 from daemon.errors import SourceError
 from daemon.feeds import Feeds
 from daemon.ledger import DropRow
+from daemon.ledger.rebuilding import ClosedDay
+from daemon.model import METRIC_DAYS
 from daemon.quarantine import Quarantine
 from daemon.salvage import Evidence, Object
 from daemon.sources.folder import FolderSource
@@ -43,7 +45,7 @@ def gather(
     Raises:
         WorkError: something is there and cannot be read.
     """
-    held = {name: store.drops(name) for name in tables}
+    held = {name: store.drops(name) for name in tables if name != METRIC_DAYS}
     rows_of = {one.drop_id: one.rows for several in held.values() for one in several}
     # The batch of such an entry is in the table, and the daemon was killed before it put the entry in its place.
     quarantine.promote_where(lambda report: rows_of.get(report.subject.drop_id) == report.rows.accepted)
@@ -68,6 +70,28 @@ def identity_of(store: Store, tables: Iterable[str]) -> str:
 def newest_batches(store: Store, tables: Iterable[str]) -> Mapping[str, int]:
     """Return the number of each table's newest batch under the store's own name."""
     return {table: store.last_batch(table) for table in tables}
+
+
+def closed_days(store: Store) -> tuple[ClosedDay, ...]:
+    """Return the days whose metrics are in the store, so that they are not closed again; nothing without any.
+
+    Days of feeds without metrics are in no table; they are closed once more when the next marker comes.
+    """
+    if not store.exists(METRIC_DAYS):
+        return ()
+    names = ("feed", "customer", "date", "version", "watermark", "closed_at")
+    rows = store.read(METRIC_DAYS).select(names).group_by(list(names)).aggregate([]).to_pylist()
+    return tuple(
+        ClosedDay(
+            feed=row["feed"],
+            customer=row["customer"],
+            day=row["date"].isoformat(),
+            version=row["version"],
+            watermark=row["watermark"].timestamp(),
+            at=row["closed_at"].timestamp(),
+        )
+        for row in rows
+    )
 
 
 def _archived(source: FolderSource, feeds: Feeds) -> Iterator[Object]:

@@ -18,9 +18,10 @@ from daemon.config import DEFAULT, Configuration, load
 from daemon.contracts import describe
 from daemon.errors import ContractError
 from daemon.feeds import Feeds
+from daemon.feedsettings import FeedSettings
 from daemon.ledger import FeedSummary
 from daemon.model import ContractSummary, Feed
-from daemon.settings import FeedSettings, Settings
+from daemon.settings import Settings
 from validators.sentences import printable
 
 

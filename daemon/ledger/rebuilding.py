@@ -8,15 +8,18 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from daemon.durable import sync
 from daemon.errors import LedgerError
 from daemon.ledger.database import Database
+from daemon.ledger.days import Day
 from daemon.ledger.moves import insert
 from daemon.ledger.opening import make_tables
 from daemon.ledger.queries import chunked
 from daemon.ledger.rows import Kind, found_columns, outcome_columns, storable
-from daemon.ledger.tables import batches, drops, events
+from daemon.ledger.tables import batches, days, drops, events, markers
+from daemon.markers import Standing
 from daemon.model import Found, Outcome
 
 #: What stands beside a ledger's file and belongs to it.
@@ -39,13 +42,35 @@ class Known:
     settled: bool = True
 
 
-def write(path: Path, known: Sequence[Known], newest: Mapping[str, int], *, identity: str, now: float) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ClosedDay:
+    """A version of a business day whose metrics are in their table. Times are unix seconds."""
+
+    feed: str
+    customer: str
+    #: ISO.
+    day: str
+    version: int
+    watermark: float
+    at: float
+
+
+def write(
+    path: Path,
+    known: Sequence[Known],
+    newest: Mapping[str, int],
+    *,
+    closed: Sequence[ClosedDay] = (),
+    identity: str,
+    now: float,
+) -> None:
     """Write a whole new ledger to `path`, replacing what an earlier try may have left there; it is on the disk then.
 
     Args:
         path: a temporary name.
         known: every drop; ids are unique, and so are uris with versions.
-        newest: the number of the newest batch that each feed's table holds.
+        newest: the number of the newest batch that each table holds.
+        closed: the days that are closed, which also say up to where the watermarks were.
         identity: of the lost ledger, under which the tables count; empty for a new one.
         now: unix seconds.
 
@@ -62,6 +87,8 @@ def write(path: Path, known: Sequence[Known], newest: Mapping[str, int], *, iden
         for chunk in chunked(known):
             insert(connection, drops, [_row(one) for one in chunk])
             insert(connection, events, [_event(one, now) for one in chunk])
+        insert(connection, days, [_day(one) for one in closed])
+        insert(connection, markers, list(_markers(closed, now)))
     with _explained(path):
         sync(path)
 
@@ -121,6 +148,33 @@ def _event(one: Known, now: float) -> dict[str, Any]:
     note = "from tables, quarantine and archive; what happened before is lost"
     values = {"state": one.outcome.state.value, "attempt": 1, "batch": None, "note": note}
     return {"at": now, "drop_id": one.outcome.drop_id, "kind": Kind.REBUILT.value, **values}
+
+
+def _day(one: ClosedDay) -> dict[str, Any]:
+    scope = {"feed": one.feed, "customer": one.customer, "day": one.day, "version": one.version}
+    return {**scope, "state": Day.CLOSED.value, "watermark": one.watermark, "ready_at": one.at, "closed_at": one.at}
+
+
+def _markers(closed: Sequence[ClosedDay], now: float) -> Iterator[dict[str, Any]]:
+    """Yield for each scope a marker that stands for those that are lost."""
+    newest: dict[tuple[str, str], float] = {}
+    for one in closed:
+        scope = (one.feed, one.customer)
+        newest[scope] = max(one.watermark, newest.get(scope, 0.0))
+    for (feed, customer), watermark in newest.items():
+        name = f"{customer}/{feed}"
+        yield {
+            **found_columns(Found(uri=f"lost:{quote(name)}", name=name, version="", size=0, modified=watermark)),
+            "feed": feed,
+            "customer": customer,
+            "instant": int(watermark),
+            "text": "",
+            "standing": Standing.APPLIED.value,
+            "note": "from the days that are closed; the markers before are lost",
+            "seen_at": now,
+            "judged_at": now,
+            "settled_at": now,
+        }
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import pytest
 
 from daemon import cli, daybook, errors, quarantining
 from daemon.config import NAMED
-from daemon.settings import DialectSettings, FeedSettings, HoldSettings, Settings
+from daemon.feedsettings import DialectSettings, FeedSettings, HoldSettings
+from daemon.settings import Settings
 
 README = Path(__file__).parents[2] / "README.md"
 

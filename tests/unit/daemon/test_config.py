@@ -9,7 +9,8 @@ import pytest
 
 from daemon.config import load, variable_of
 from daemon.errors import ConfigError
-from daemon.settings import BUILT_IN_FEEDS, Settings
+from daemon.feedsettings import BUILT_IN_FEEDS
+from daemon.settings import Settings
 
 
 def wrong(path: Path | None, environ: Mapping[str, str]) -> str:

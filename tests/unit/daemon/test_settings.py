@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 
 from daemon.complaints import rule
 from daemon.config import load
-from daemon.settings import DialectSettings, FeedSettings, Settings
+from daemon.feedsettings import DialectSettings, FeedSettings
+from daemon.settings import Settings
 
 FILE = Path(__file__).parents[3] / "deploy" / "blobdrop.toml"
 #: Settings that stand in the file as comments: a # with nothing behind it.

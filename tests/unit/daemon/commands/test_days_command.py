@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from daemon.commands import days, looking, marking
+from daemon.commands import days, ledgers, looking, marking
 from daemon.errors import ConfigError, NotFoundError
 from daemon.ledger import Ledger
 from daemon.ledger.days import Day
 from daemon.model import HoldIf
+from daemon.sources.memory import MemorySource
 from tests.unit.daemon.commands.conftest import Place
 from tests.unit.daemon.conftest import Rig, good
-from tests.unit.daemon.test_days import FIRST, LATER, SCOPE, drop, mark, rows, run
+from tests.unit.daemon.test_days import FIRST, LATER, SCOPE, drop, mark, metric_days, rows, run
 from tests.unit.daemon.test_ready import fail
 
 
@@ -204,3 +205,29 @@ def test_the_ledger_may_be_asked_while_the_daemon_has_it(place: Place, rig: Rig)
     rig.clock.now = float(LATER)
     with Ledger.open_read(f"sqlite:///{Path(place.folder, 'ledger.db')}") as ledger:
         assert ledger.days.scopes() == ()
+
+
+def test_a_ledger_that_was_made_anew_closes_no_day_twice(place: Place, rig: Rig) -> None:
+    rig.close()
+    rig.source = MemorySource()
+    rig.start()
+    rig.clock.now = float(LATER)
+    drop(rig, "1", rows(1))
+    drop(rig, "2", rows(2))
+    mark(rig, 1)
+    run(rig)
+    rig.close()
+    for path in place.folder.glob("ledger.db*"):
+        path.unlink()
+    assert ledgers.rebuild(place.config, force=False, json=True) == 0
+    rig.start()
+    assert rig.ledger.markers.watermarks() == {SCOPE: FIRST}
+    mark(rig, 1, "metrics/_READY.txt")
+    run(rig)
+    mark(rig, 2)
+    run(rig)
+    assert [row["date"].isoformat() for row in metric_days(rig)] == ["2026-03-01", "2026-03-02"]
+    assert {row.day: row.state for row in rig.ledger.days.newest()} == {
+        "2026-03-01": Day.CLOSED,
+        "2026-03-02": Day.CLOSED,
+    }
