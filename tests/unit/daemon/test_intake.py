@@ -114,7 +114,9 @@ def test_a_new_version_waits_while_an_older_one_is_worked(rig: Rig) -> None:
     rig.ingest.claim(rig.put(a=good(1)))
     rig.ingest.pump()
     rig.source.put("metrics/a.csv", good(2))
-    assert rig.intake.look() == Arrivals()
+    arrivals = rig.intake.look()
+    assert arrivals == Arrivals(incomplete=arrivals.incomplete)
+    assert [found.name for found in arrivals.incomplete] == ["metrics/a.csv"]
     rig.turn()
     assert names(rig.intake.look()) == ["metrics/a.csv"]
 
