@@ -11,7 +11,7 @@ import importlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -280,12 +280,12 @@ def _changes(
 
 def _staged(table: pa.Table, asked: Asked) -> tuple[DataFile, pa.Schema]:
     part = Part(Path(asked.root), path_of(asked.day, f"part-{asked.unit}-00"), table.schema, encoding_of(table))
-    try:
+    with ExitStack() as undo:
+        undo.callback(part.remove)
         part.write(table)
-        return part.close(), table.schema
-    except BaseException:
-        part.remove()
-        raise
+        file = part.close()
+        undo.pop_all()
+    return file, table.schema
 
 
 def _one(database: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
