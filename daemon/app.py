@@ -219,7 +219,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
 def _wired(settings: Settings, parts: Parts, environ: Mapping[str, str], *, once: bool) -> Daemon:
     systemd = Systemd.of(environ, 0)
     ingest = Ingest(parts)
-    ready = Ready(parts, ingest.tallied)
+    ready = Ready(parts, ingest.tallied, receipts=settings.source.leaves_receipts)
     intake = Intake(parts.source, parts.ledger, Feeds(tuple(parts.feeds.values())), at_work=ingest.at_work)
     tidying = Tidying(
         parts.store,

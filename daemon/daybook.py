@@ -47,3 +47,17 @@ def days_close(
 ) -> None:
     """Close a day that is held, in spite of what holds it. The daemon carries it out."""
     perform("days.close", config=config, day=date, scope=scope, reason=reason, json=json)
+
+
+@days.command("restate", epilog=examples('blobdrop days restate 2026-03-01 --scope acme/metrics --reason "late rows"'))
+def days_restate(
+    date: Annotated[str, typer.Argument(metavar="DATE", help="The day, such as 2026-03-01.", show_default=False)],
+    scope: Annotated[
+        str, typer.Option("--scope", metavar="CUSTOMER/FEED", help="Whose day of which feed.", show_default=False)
+    ],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept.", show_default=False)],
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Compute a closed day again, as a new version. The daemon carries it out."""
+    perform("days.restate", config=config, day=date, scope=scope, reason=reason, json=json)

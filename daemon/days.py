@@ -23,6 +23,8 @@ from daemon.tally import Tally
 
 #: Closed days before a day that its rows are held against.
 TRAILING_DAYS: Final = 7
+#: Drops that a restated day's report names.
+MOST_DROPS: Final = 100
 #: Missing metrics that a reason names.
 NAMED: Final = 5
 
@@ -100,7 +102,8 @@ class Closing:
     def _asked(self, row: DayRow) -> Asked:
         store, feed = self._parts.store, self._parts.feeds[row.feed]
         first = (dt.date.fromisoformat(row.day) - dt.timedelta(days=OF_DAYS)).isoformat()
-        earlier = [files for day, files in store.days(METRIC_DAYS, row.customer).items() if first <= day < row.day]
+        computed = store.days(METRIC_DAYS, row.customer)
+        earlier = [files for day, files in computed.items() if first <= day < row.day]
         return Asked(
             feed=row.feed,
             customer=row.customer,
@@ -108,6 +111,7 @@ class Closing:
             version=row.version,
             files=store.days(row.feed, row.customer).get(row.day, ()),
             drops=self._days.came(row.scope),
+            former=computed.get(row.day, ()) if row.version > 1 else (),
             earlier=tuple(itertools.chain.from_iterable(earlier)),
             on_duplicate_key=feed.on_duplicate_key,
             root=store.root(METRIC_DAYS),
@@ -205,6 +209,22 @@ class Closing:
             "metrics_missing": list(figures.missing),
             "trailing_days": len(before),
             "trailing_median_rows": median(before) if before else None,
+            "restates": self._difference(row, figures),
+        }
+
+    def _difference(self, row: DayRow, figures: Figures) -> Mapping[str, Any] | None:
+        """Return what a restated day has otherwise than its version before; None for a first version."""
+        former = self._days.before(row)
+        if former is None:
+            return None
+        later = self._days.later(figures.drops, former.closed_at or 0.0)
+        names = ("metric", "id_type", "before", "after")
+        return {
+            "version": former.version,
+            "rows_before": (former.report or {}).get("rows"),
+            "rows_after": figures.rows,
+            "metrics": [dict(zip(names, change, strict=True)) for change in figures.changes],
+            "because_of": list(later[:MOST_DROPS]),
         }
 
     def _trailing(self, row: DayRow) -> list[int]:

@@ -11,7 +11,7 @@ import importlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -30,6 +30,8 @@ KEY: Final = ("unit_id", "id_type", "metric_name")
 VALUES: Final = {"metric_value": "DOUBLE", "numerator": "DOUBLE", "denominator": "DOUBLE", "is_test": "BOOLEAN"}
 #: A metric that was there on so many of so many days before is expected.
 SEEN_DAYS, OF_DAYS = 3, 7
+#: Changed metrics of a restated day that are named.
+MOST_CHANGES: Final = 1_000
 #: The part of a worker's memory that the database may hold; beyond it, it writes to a temporary folder.
 MEMORY_PART: Final = 0.5
 #: A drop has fewer records than this: 2 to the power of 40.
@@ -48,6 +50,8 @@ class Asked:
     files: tuple[str, ...]
     #: Drops of the scope in the order in which they came: of two rows with one key the later drop's counts.
     drops: tuple[str, ...] = ()
+    #: Data files of `metric_days` that may have an earlier version of the day.
+    former: tuple[str, ...] = ()
     #: Data files of `metric_days` that may have metrics of the days before.
     earlier: tuple[str, ...] = ()
     on_duplicate_key: OnDuplicateKey = OnDuplicateKey.LAST
@@ -77,6 +81,8 @@ class Figures:
     #: Names of metrics that are expected, and of those that are not there.
     expected: int = 0
     missing: tuple[str, ...] = ()
+    #: What has changed since the version before: (metric, id type, value before, value now), the first of them.
+    changes: tuple[tuple[str, str, float | None, float | None], ...] = ()
     #: Its rows for `metric_days`, staged; none where the feed has no metrics.
     files: tuple[DataFile, ...] = ()
     schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
@@ -102,6 +108,7 @@ def _with_metrics(database: duckdb.DuckDBPyConnection, asked: Asked, counted: Fi
     _sum(database, asked)
     table = _metric_rows(database, asked)
     expected, missing = _missing(database, asked)
+    changes = _changes(database, asked) if asked.former else ()
     file, schema = (None, pa.schema([])) if not table.num_rows else _staged(table, asked)
     (superseded,) = _one(database, "SELECT coalesce(sum(superseded), 0)::BIGINT FROM metrics")
     return Figures(
@@ -112,6 +119,7 @@ def _with_metrics(database: duckdb.DuckDBPyConnection, asked: Asked, counted: Fi
         metrics=table.num_rows,
         expected=expected,
         missing=missing,
+        changes=changes,
         files=(file,) if file else (),
         schema=schema,
     )
@@ -250,14 +258,34 @@ def _missing(database: duckdb.DuckDBPyConnection, asked: Asked) -> tuple[int, tu
     return len(found), tuple(name for name, missing in found if missing)
 
 
+def _changes(
+    database: duckdb.DuckDBPyConnection, asked: Asked
+) -> tuple[tuple[str, str, float | None, float | None], ...]:
+    """Return the metrics whose sum, or ratio, is another one than in the version before."""
+    database.execute("SET VARIABLE former = $1", [list(asked.former)])
+    query = """
+        WITH former AS (
+            SELECT metric_name, id_type, coalesce(ratio, sum) AS value
+            FROM read_parquet(getvariable('former'), union_by_name = true, hive_partitioning = false)
+            WHERE customer = $customer AND feed = $feed AND version = $version
+        ), now AS (
+            SELECT metric_name, id_type, coalesce(numerator / nullif(denominator, 0), sum) AS value FROM metrics
+        )
+        SELECT metric_name, id_type, former.value, now.value FROM former FULL JOIN now USING (metric_name, id_type)
+        WHERE former.value IS DISTINCT FROM now.value ORDER BY 1, 2 LIMIT $most
+    """
+    of = {"customer": asked.customer, "feed": asked.feed, "version": asked.version - 1, "most": MOST_CHANGES}
+    return tuple(database.execute(query, of).fetchall())
+
+
 def _staged(table: pa.Table, asked: Asked) -> tuple[DataFile, pa.Schema]:
     part = Part(Path(asked.root), path_of(asked.day, f"part-{asked.unit}-00"), table.schema, encoding_of(table))
-    try:
+    with ExitStack() as undo:
+        undo.callback(part.remove)
         part.write(table)
-        return part.close(), table.schema
-    except BaseException:
-        part.remove()
-        raise
+        file = part.close()
+        undo.pop_all()
+    return file, table.schema
 
 
 def _one(database: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:

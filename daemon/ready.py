@@ -7,6 +7,7 @@ before). What comes later does not hold it up.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -17,8 +18,10 @@ from daemon.ledger.markers import Marker, Scope
 from daemon.markers import AGAIN, MOST_BYTES, Reading, Standing, read
 from daemon.model import Found, ReadyNeeds
 from daemon.parts import Parts
+from daemon.receipts import FOLDER
 from daemon.scopes import Scopes
 from daemon.tally import Tally
+from validators.sentences import printable
 from validators.suggest import did_you_mean
 
 #: Seconds before a marker that could not be settled is tried again.
@@ -28,8 +31,9 @@ RETRY_SECONDS = 60.0
 class Ready:
     """Takes markers in, and gives the verdicts on them. Its methods are called by one thread, listing after listing."""
 
-    def __init__(self, parts: Parts, tally: Tally) -> None:
-        """Know nothing of what was listed before."""
+    def __init__(self, parts: Parts, tally: Tally, *, receipts: bool = False) -> None:
+        """Know nothing of what was listed before; with `receipts` customers are told of each verdict."""
+        self._receipts = receipts
         self._markers, self._source, self._after, self._tally = (
             parts.ledger.markers,
             parts.source,
@@ -159,6 +163,8 @@ class Ready:
         """Settle the markers whose verdicts are in the ledger. One that fails is tried again later."""
         now, done = self._clock(), []
         for found in self._markers.unsettled(now):
+            if self._receipts:
+                self._leave_receipt(found)
             try:
                 if not found.name.endswith("/"):
                     self._source.settle(found, self._after)
@@ -169,6 +175,15 @@ class Ready:
         if done:
             self._source.flush()
             self._markers.settled(done, now)
+
+    def _leave_receipt(self, found: Found) -> None:
+        """Tell the customer of the verdicts on a marker; where that cannot be done now, it is said and left at that."""
+        verdicts = [marker.to_json() for marker in self._markers.of(found)]
+        text = json.dumps({"name": printable(found.name), "verdicts": verdicts}, indent=1)
+        try:
+            self._source.leave([(f"{FOLDER}/{found.name.rstrip('/')}.json", f"{text}\n".encode())])
+        except SourceError as error:
+            self._log.warning("receipts.failed", reason=str(error), note="the marker has its verdict all the same")
 
     def _tell(self, found: Found, feed: str, customer: str, standing: Standing, note: str) -> None:
         if standing is not Standing.WAITING:

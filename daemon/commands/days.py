@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -67,6 +68,30 @@ def close(config: Path | None, *, day: str, scope: str, reason: str, json: bool)
         print_json({"day": wanted, "scope": scope, "daemon_running": running})
         return 0
     say(f"Day {wanted} of {scope} will be closed.")
+    if not running:
+        say("The daemon is not running; start it with: blobdrop run")
+    return 0
+
+
+def restate(config: Path | None, *, day: str, scope: str, reason: str, json: bool) -> int:
+    """Have a closed day computed again; the daemon does it in its next turn."""
+    configuration = begun(config)
+    of, wanted = _scope(scope, configuration), _day(day).isoformat()
+    if not reason.strip():
+        raise ConfigError("--reason is empty; say why the day is restated")
+    ledger = app.open_for_reading(configuration.settings)
+    if ledger is None:
+        raise NotFoundError(NOTHING_YET)
+    with ledger:
+        row = ledger.days.one(of, wanted)
+        if row is None:
+            raise NotFoundError(f"day {wanted} of {scope} is open, and only closed days can be restated")
+        version = ledger.days.restate(row, reason, getpass.getuser(), time.time())
+        running = ledger.holder() is not None
+    if json:
+        print_json({"day": wanted, "scope": scope, "version": version, "daemon_running": running})
+        return 0
+    say(f"Day {wanted} of {scope} will be computed again, as version {version}.")
     if not running:
         say("The daemon is not running; start it with: blobdrop run")
     return 0

@@ -163,6 +163,39 @@ class Days:
         if not self._change(row, (Day.HELD,), **values):
             raise NotFoundError(f"day {row.day} of {row.customer}/{row.feed} is not held any more")
 
+    def restate(self, row: DayRow, reason: str, by: str, now: float) -> int:
+        """Have a closed day computed again, as a new version; return its number.
+
+        Raises:
+            NotFoundError: it is not closed, or is being restated already.
+        """
+        with self._database.writing() as connection:
+            newest = sa.select(days.c.version, days.c.state).where(*_of(row.scope), days.c.day == row.day)
+            version, state = connection.execute(newest.order_by(days.c.version.desc()).limit(1)).one()
+            if state != Day.CLOSED:
+                raise NotFoundError(
+                    f"version {version} of day {row.day} of {row.customer}/{row.feed} is {state}, and only closed days "
+                    "can be restated"
+                )
+            same = {"feed": row.feed, "customer": storable(row.customer), "day": row.day, "watermark": row.watermark}
+            note = {"reason": storable(reason), "by": storable(by), "state": Day.READY.value, "ready_at": now}
+            moves.insert(connection, days, [{**same, **note, "version": version + 1}])
+        return int(version) + 1
+
+    def before(self, row: DayRow) -> DayRow | None:
+        """Return the version of a day before this one; None for the first."""
+        query = sa.select(days).where(*_of(row.scope), days.c.day == row.day, days.c.version == row.version - 1)
+        return next(iter(self._rows(query)), None)
+
+    def later(self, drop_ids: Collection[str], at: float) -> tuple[str, ...]:
+        """Return those of the drops that came to their end after then, by their names."""
+        query = sa.select(drops.c.name).where(drops.c.changed_at > at).order_by(drops.c.name)
+        found: list[str] = []
+        with self._database.reading() as connection:
+            for chunk in chunked(drop_ids):
+                found += connection.execute(query.where(drops.c.id.in_(chunk))).scalars()
+        return tuple(found)
+
     def intend(self, row: DayRow, batch: Batch, report: Mapping[str, Any], now: float, *, at_least: int) -> Batch:
         """Store the batch that brings a day's metrics into `metric_days`, before its table transaction.
 

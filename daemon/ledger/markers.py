@@ -108,6 +108,11 @@ class Markers:
         query = sa.select(markers).order_by(markers.c.id.desc()).limit(limit)
         return self._markers(query.where(markers.c.standing == Standing.WAITING) if waiting else query)
 
+    def of(self, found: Found) -> tuple[Marker, ...]:
+        """Return what is known of a version of a marker, for each of its scopes."""
+        this = (markers.c.uri == found.uri, markers.c.version == found.version)
+        return self._markers(sa.select(markers).where(*this).order_by(markers.c.id))
+
     def counts(self) -> dict[Standing, int]:
         """Return how many markers have which verdict."""
         query = sa.select(markers.c.standing, sa.func.count()).group_by(markers.c.standing)

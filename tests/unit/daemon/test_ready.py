@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from daemon.errors import ChangedError, SourceError
 from daemon.ledger.markers import Marker
 from daemon.markers import MOST_BYTES, Standing
 from daemon.model import After, Drop, Found, ReadyNeeds, State
+from daemon.ready import Ready
 from daemon.sources.folder import FolderSource
 from daemon.sources.memory import MemorySource
 from tests.unit.daemon.conftest import Rig, good, overdue
@@ -396,3 +398,13 @@ def test_a_marker_that_cannot_be_read_now_is_told_once_and_tried_again(rig_of: C
     source.error = None
     turns(rig)
     assert standings(rig) == ["applied"]
+
+
+def test_a_customer_is_told_of_the_verdict_in_a_receipt(later: Rig) -> None:
+    ready = Ready(later.parts, later.ingest.tallied, receipts=True)
+    mark(later, b"soon", "acme/metrics/_READY")
+    ready.turn(later.intake.look())
+    receipt = json.loads(later.source.letters["_receipts/acme/metrics/_READY.json"])
+    (verdict,) = receipt["verdicts"]
+    assert (receipt["name"], verdict["verdict"], verdict["customer"]) == ("acme/metrics/_READY", "unreadable", "acme")
+    assert "it is no instant: found 'soon', expected unix seconds" in verdict["note"]

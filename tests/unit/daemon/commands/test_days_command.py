@@ -14,9 +14,10 @@ from daemon.ledger import Ledger
 from daemon.ledger.days import Day
 from daemon.model import HoldIf
 from daemon.sources.memory import MemorySource
+from tests.corpus.text import HEADER
 from tests.unit.daemon.commands.conftest import Place
 from tests.unit.daemon.conftest import Rig, good
-from tests.unit.daemon.test_days import FIRST, LATER, SCOPE, drop, mark, metric_days, rows, run
+from tests.unit.daemon.test_closing import FIRST, LATER, SCOPE, drop, mark, metric_days, rows, run
 from tests.unit.daemon.test_ready import fail
 
 
@@ -180,6 +181,41 @@ def test_a_held_day_is_closed_by_a_person_with_a_reason(place: Place, rig: Rig) 
     assert explain(place, "2026-03-01")["facts"][1].endswith(": a test")
     with pytest.raises(NotFoundError, match="is closed, and only held days can be closed"):
         days.close(place.config, day="2026-03-01", scope="default/metrics", reason="x", json=False)
+
+
+def test_a_closed_day_is_restated_as_a_new_version_with_its_difference(place: Place, rig: Rig) -> None:
+    rig.clock.now = float(LATER)
+    drop(rig, "1", rows(1) + rows(1, 1, "clicks").removeprefix(HEADER))
+    mark(rig, 1)
+    run(rig)
+    drop(rig, "more", rows(1, 4))
+    run(rig)
+    assert [row["version"] for row in metric_days(rig)] == [1, 1]
+    assert days.restate(place.config, day="2026-03-01", scope="default/metrics", reason="late", json=True) == 0
+    assert place.json()["version"] == 2
+    with pytest.raises(NotFoundError, match="version 2 of day 2026-03-01 of default/metrics is ready"):
+        days.restate(place.config, day="2026-03-01", scope="default/metrics", reason="late", json=True)
+    run(rig)
+    row = rig.ledger.days.one(SCOPE, "2026-03-01")
+    assert row is not None
+    assert row.report is not None
+    assert (row.version, row.state, row.reason) == (2, Day.CLOSED, "late")
+    assert row.report["restates"] == {
+        "version": 1,
+        "rows_before": 4,
+        "rows_after": 8,
+        "metrics": [{"metric": "visits", "id_type": "user_id", "before": 6.0, "after": 8.0}],
+        "because_of": ["metrics/more.csv"],
+    }
+    assert [(row["metric_name"], row["version"], row["sum"]) for row in metric_days(rig)] == [
+        ("clicks", 1, 2.0),
+        ("clicks", 2, 2.0),
+        ("visits", 1, 6.0),
+        ("visits", 2, 8.0),
+    ]
+    for day, reason, words in (("2026-03-09", "x", "is open"), ("2026-03-01", "", "--reason is empty")):
+        with pytest.raises((NotFoundError, ConfigError), match=words):
+            days.restate(place.config, day=day, scope="default/metrics", reason=reason, json=False)
 
 
 # ---------------------------------------------------------------- STATUS

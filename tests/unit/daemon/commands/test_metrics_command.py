@@ -11,7 +11,7 @@ from daemon.errors import NotFoundError
 from tests.corpus.text import HEADER
 from tests.unit.daemon.commands.conftest import Place
 from tests.unit.daemon.conftest import Rig
-from tests.unit.daemon.test_days import LATER, drop, mark, rows, run
+from tests.unit.daemon.test_closing import LATER, drop, mark, rows, run
 
 EVERY = {"name": None, "customer": None, "versions": False, "json": True}
 
