@@ -7,10 +7,10 @@ KILLS ?= 200
 BIG_MB ?= 1024
 
 .DEFAULT_GOAL := check
-.PHONY: check run test crash lint types demo bench lock clean help
+.PHONY: check run test test-systemd crash lint types demo bench lock clean help
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/.run ## run the daemon on ./drops, everything else below ./var
 	@$(BIN)/blobdrop run
@@ -20,6 +20,10 @@ demo: $(VENV)/.run ## write a few drops, ingest them, show what came of it
 
 test: $(VENV)/.test $(VENV)/.azurite ## run the tests
 	$(BIN)/python -m pytest -n 2 -q
+
+# The installed program is kept, so that only the first time takes long.
+test-systemd: $(VENV)/.test ## boot a real systemd and try the service in it; needs root and systemd-container
+	BLOBDROP_TEST_SYSTEMD=$(abspath $(VENV))/systemd $(BIN)/python -m pytest -q -s -p no:randomly tests/systemd
 
 crash: $(VENV)/.test $(VENV)/.azurite ## kill the daemon at every step and 200 times at random, and stop it in a file of 1 GB: make crash KILLS=1000
 	BLOBDROP_TEST_KILLS=$(KILLS) BLOBDROP_TEST_BIG_MB=$(BIG_MB) $(BIN)/python -m pytest -q -s tests/acceptance/test_crashes.py tests/acceptance/test_azure_crashes.py tests/acceptance/test_random_kills.py

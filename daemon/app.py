@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +26,7 @@ from daemon.intake import Intake
 from daemon.ledger import Ledger
 from daemon.ledger.database import RESTORE
 from daemon.ledger.opening import file_of
-from daemon.loop import Loop, Pace
+from daemon.loop import LONGEST_PAUSE_SECONDS, Loop, Pace
 from daemon.model import METRIC_DAYS, ContractSummary, Feed
 from daemon.parts import Parts, Rules
 from daemon.ready import Ready
@@ -35,7 +36,7 @@ from daemon.sources import Source
 from daemon.sources.folder import FolderSource
 from daemon.stores import Store
 from daemon.stores.delta import DeltaStore
-from daemon.systemd import Systemd
+from daemon.systemd import Signs, Systemd
 from daemon.tidying import Tidying
 from daemon.workers import Workers
 
@@ -204,20 +205,21 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
             wake=lambda: wake[0].wake(),  # noqa: PLW0108 - the loop is made after this
             log=log,
         )
-        wired = _wired(settings, parts, environ, once=once)
+        systemd = Systemd.of(environ, os.getpid())
+        wired = _wired(settings, parts, systemd, once=once)
         wake.append(wired.loop)
         stack.callback(wired.tidying.stop)
         found_again = wired.ingest.recover()
         if found_again:
             log.warning("drops.recovered", drops=found_again, note="the daemon stopped while they were worked")
-        stack.enter_context(_handling(_stopping(wired.loop, source)))
+        stack.enter_context(_handling(_stopping(wired.loop, source, systemd)))
         if not once:
             stack.enter_context(_watching(source, wired.loop))
         yield wired
 
 
-def _wired(settings: Settings, parts: Parts, environ: Mapping[str, str], *, once: bool) -> Daemon:
-    systemd = Systemd.of(environ, 0)
+def _wired(settings: Settings, parts: Parts, systemd: Systemd, *, once: bool) -> Daemon:
+    signs = Signs(systemd)
     ingest = Ingest(parts)
     ready = Ready(parts, ingest.tallied, receipts=settings.source.leaves_receipts)
     intake = Intake(parts.source, parts.ledger, Feeds(tuple(parts.feeds.values())), at_work=ingest.at_work)
@@ -237,9 +239,10 @@ def _wired(settings: Settings, parts: Parts, environ: Mapping[str, str], *, once
         ready=ready,
         closing=Closing(parts, ingest.tallied),
         ledger=parts.ledger,
-        pace=Pace(poll_seconds=settings.source.poll_seconds, settle_seconds=settings.source.settle_seconds),
+        pace=_pace(settings, systemd),
         log=parts.log,
-        beat=lambda status: _beat(systemd, status),
+        beat=signs.completed,
+        gave_up=signs.gave_up,
         # What runs once ends when nothing is left, and would only break a compaction off.
         idle=_each(receipts, expiry.turn) if once else _each(receipts, tidying.turn, expiry.turn),
     )
@@ -290,9 +293,12 @@ def _rules(settings: Settings, *, once: bool) -> Rules:
     )
 
 
-def _beat(systemd: Systemd, status: str) -> None:
-    systemd.alive()
-    systemd.status(status)
+def _pace(settings: Settings, systemd: Systemd) -> Pace:
+    return Pace(
+        poll_seconds=settings.source.poll_seconds,
+        settle_seconds=settings.source.settle_seconds,
+        longest_seconds=min(LONGEST_PAUSE_SECONDS, systemd.beat_seconds or LONGEST_PAUSE_SECONDS),
+    )
 
 
 @contextmanager
@@ -306,10 +312,11 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-def _stopping(loop: Loop, source: Source) -> Callable[[int, FrameType | None], None]:
+def _stopping(loop: Loop, source: Source, systemd: Systemd) -> Callable[[int, FrameType | None], None]:
     """Stop the loop on the first signal; a second one ends the process the hard way."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
+        systemd.stopping("ending the step that is under way")
         loop.stop()
         source.stop()
         signal.signal(number, signal.SIG_DFL)

@@ -18,6 +18,7 @@ from daemon.claims import Claims
 from daemon.committing import Committing
 from daemon.deciding import Deciding
 from daemon.errors import BlobdropError, UndoneError
+from daemon.ledger.queries import IN_TABLE
 from daemon.lineup import Lineup
 from daemon.model import (
     Drop,
@@ -231,8 +232,9 @@ class Ingest:
     def _bring(self, feed: str, prepared: Sequence[Prepared]) -> None:
         outcomes = self._committing.commit(feed, prepared)
         drops = [self._claims[outcome.drop_id] for outcome in outcomes]
+        batch = self._parts.ledger.last_batch(feed)
         for outcome in outcomes:
-            self._tell(outcome)
+            self._tell(outcome, batch if outcome.state in IN_TABLE else 0)
         self._settling.settle(drops)
 
     def settle_late(self) -> None:
@@ -260,10 +262,12 @@ class Ingest:
         self._worked.clear()
         self._prepared.clear()
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _tell(self, outcome: Outcome, batch: int = 0) -> None:
         drop = self._claims[outcome.drop_id]
         self._claims.release([drop.id])
         self._waiting.acquit([drop.id])
         self.tallied.ended(drop, outcome)
         level = self._parts.log.info if outcome.state in (State.INGESTED, State.DUPLICATE) else self._parts.log.warning
-        level(f"drop.{outcome.state}", **telling.of(drop), **telling.result(outcome))
+        level(f"drop.{outcome.state}", **telling.of(drop), **telling.result(outcome, batch))
+        if outcome.reason:
+            self._parts.log.debug("drop.said", drop=drop.id, reason=outcome.reason, log=outcome.log)

@@ -36,6 +36,8 @@ class Pace:
 
     poll_seconds: float
     settle_seconds: float
+    #: The longest pause after turns that failed: shorter where somebody waits for signs of life.
+    longest_seconds: float = LONGEST_PAUSE_SECONDS
 
 
 class Loop:
@@ -52,13 +54,19 @@ class Loop:
         pace: Pace,
         log: FilteringBoundLogger,
         beat: Callable[[str], None] = lambda _status: None,
+        gave_up: Callable[[str], None] = lambda _status: None,
         idle: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Wire the loop; `beat` is told after each turn that was completed, `idle` when there is nothing to do."""
+        """Wire the loop.
+
+        `beat` is told after each turn that was completed, `gave_up` after one that failed as something does not answer,
+        neither after one that a mistake of ours broke off; `idle` is called when there is nothing to do.
+        """
         self._intake, self._ingest, self._ready, self._closing = intake, ingest, ready, closing
         self._ledger = ledger
         self._pace, self._log, self._beat, self._idle, self._clock = pace, log, beat, idle, clock
+        self._gave_up = gave_up
         self._woken = threading.Event()
         self._arrived = threading.Event()
         self._stopping = threading.Event()
@@ -127,9 +135,9 @@ class Loop:
             pause = self._round()
         except UnreachableError as error:
             # Told to stop, the source breaks off what it waits for.
-            return 0.0 if self._stopping.is_set() else self._failed(error)
+            return 0.0 if self._stopping.is_set() else self._unable(error)
         except WorkError as error:
-            return self._failed(error)
+            return self._unable(error)
         except Exception as error:  # noqa: BLE001 - the daemon lives on: one of the two places where anything is caught
             self._log.exception("turn.broken")
             return self._failed(error)
@@ -142,9 +150,14 @@ class Loop:
         """Tell whether something has ended well: that work was begun anew says nothing of what failed at its end."""
         return not self._ingest.busy or self._ingest.tallied.done > self._ended
 
+    def _unable(self, error: WorkError) -> float:
+        pause = self._failed(error)
+        self._gave_up(f"trying again in {pause:g} s: {error}")
+        return pause
+
     def _failed(self, error: Exception) -> float:
         doubled = self._pace.poll_seconds * 2.0 ** min(self._failures, MOST_DOUBLINGS)
-        pause = min(LONGEST_PAUSE_SECONDS, doubled)
+        pause = min(self._pace.longest_seconds, doubled)
         self._failures += 1
         self._ended = self._ingest.tallied.done
         self._log.error("turn.failed", reason=str(error), again_in_seconds=pause)
@@ -166,9 +179,13 @@ class Loop:
         if not self._ingest.busy or now >= self._next_tidying:
             self._idle()
             self._next_tidying = now + TIDY_SECONDS
-        self._beat("working" if self._ingest.busy else "waiting for drops")
+        self._beat(self._status())
         until_listing = max(0.0, self._next_listing - self._clock())
         return min(BUSY_SECONDS if self._ingest.busy or self._closing.busy else NOTICE_SECONDS, until_listing)
+
+    def _status(self) -> str:
+        doing = f"working, {self._ingest.claimed:,} in hand" if self._ingest.busy else "waiting for drops"
+        return f"{doing}; {self._ingest.tallied.done:,} done since the start"
 
     def _is_asked(self) -> bool:
         """Tell whether a command has left something to do in the ledger since this was last looked for."""

@@ -47,7 +47,7 @@ class Setbacks:
         culprits = [drop for drop in unit.drops if drop.id == at or len(unit.drops) == 1]
         others = [drop for drop in unit.drops if drop not in culprits]
         if others:
-            self._log.info("unit.split", feed=unit.feed, drops=len(unit.drops), reason=str(error))
+            self._log.info("unit.split", feed=unit.feed, drops=len(unit.drops), reason=telling.discreet(str(error)))
             self._line_up(unit.feed, pieces(others), Turn.NEXT)
         if _is_put_off(unit, error):
             if unit.turn is Turn.NEXT:
@@ -63,8 +63,9 @@ class Setbacks:
         if drop.attempt < self._rules.attempts:
             wait = self._rules.retry_seconds * 2 ** (drop.attempt - 1)
             self._claims.give_back([drop.id], reason, log=log, wait_seconds=wait)
-            fields = {**telling.of(drop), "attempt": drop.attempt, "seconds": wait, "reason": reason}
-            self._log.warning("drop.retried", **fields, **({"log": log} if log else {}))
+            fields = {"attempt": drop.attempt, "seconds": wait, "reason": telling.discreet(reason)}
+            self._log.warning("drop.retried", **telling.of(drop), **fields)
+            self._log.debug("drop.said", drop=drop.id, reason=reason, log=log)
             return
         self.failed(drop, reason, log)
 

@@ -74,6 +74,32 @@ class Systemd:
         return True
 
 
+class Signs:
+    """What the service manager is told while the loop goes round."""
+
+    def __init__(self, systemd: Systemd) -> None:
+        self._systemd = systemd
+        self._is_ready = False
+        self._status = ""
+
+    def completed(self, status: str) -> None:
+        """Tell of a turn that was completed; the first one makes the daemon ready: all that it needs has answered."""
+        if not self._is_ready:
+            self._is_ready, self._status = True, status
+            self._systemd.ready(status)
+        self.gave_up(status)
+
+    def gave_up(self, status: str) -> None:
+        """Tell of a turn that ended as something does not answer: to start anew would not mend that.
+
+        It makes nothing ready, but is a sign of life: an outage is not to have the daemon aborted.
+        """
+        self._systemd.alive()
+        if status != self._status:
+            self._status = status
+            self._systemd.status(status)
+
+
 def _line(status: str) -> str:
     """Keep a status on its line: what follows a line break would be another assignment, and file names may have one."""
     return " ".join(status.split())

@@ -17,6 +17,7 @@ from daemon.errors import ConfigError, ContractError, LedgerBusyError, LedgerErr
 from daemon.ledger import Ledger
 from daemon.model import After, State
 from daemon.sources.folder import FolderSource
+from daemon.systemd import Systemd
 from tests.unit.daemon.conftest import METRICS, Here, Rig, dirty, good
 
 FILE = """
@@ -153,7 +154,7 @@ def test_told_to_stop_before_anything_has_begun_it_just_ends() -> None:
 
 
 def test_the_first_signal_stops_the_loop_and_a_second_one_ends_the_process(rig: Rig) -> None:
-    with app._handling(app._stopping(rig.loop, rig.source)):
+    with app._handling(app._stopping(rig.loop, rig.source, Systemd())):
         signal.raise_signal(signal.SIGTERM)
         assert rig.loop._stopping.is_set()
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -237,8 +237,21 @@ def test_each_turn_gives_a_sign_of_life_and_leisure_is_used(rig_of: Callable[...
     rig.source.put("metrics/a.csv", good(1))
     rig.clock.now += 10
     rig.loop._round()
-    assert beats == ["waiting for drops", "working"]
+    assert beats == ["waiting for drops; 0 done since the start", "working, 1 in hand; 0 done since the start"]
     assert idle == [0], "only while there is nothing to do"
+
+
+def test_a_turn_that_gives_up_says_so_and_one_that_a_mistake_breaks_says_nothing(telling: Rig, source: Telling) -> None:
+    said: list[str] = []
+    telling.loop._beat = telling.loop._gave_up = said.append
+    source.broken = True
+    telling.loop._turn()
+    assert said == ["trying again in 2 s: the share is gone"]
+
+    source.broken, source.during = False, lambda: 1 / 0  # type: ignore[assignment]
+    telling.clock.now += 10
+    telling.loop._turn()
+    assert len(said) == 1
 
 
 # ---------------------------------------------------------------- THE WORLD FAILS

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.systemd import Systemd
+from daemon.systemd import Signs, Systemd
 
 
 @contextmanager
@@ -90,3 +90,24 @@ def test_the_watchdogs_time_is_only_for_the_process_it_names(environ: dict[str, 
 
     assert systemd.watchdog_seconds == seconds
     assert systemd.beat_seconds == (seconds and seconds / 3)
+
+
+def test_the_first_turn_that_was_completed_makes_it_ready_and_a_status_is_told_when_it_changes(tmp_path: Path) -> None:
+    path = str(tmp_path / "notify")
+    with listening(path) as channel:
+        signs = Signs(of(NOTIFY_SOCKET=path))
+        signs.gave_up("no ledger")
+        signs.completed("waiting")
+        signs.completed("waiting")
+        signs.completed("working")
+        told = [channel.recv(1000).decode() for _ in range(7)]
+
+    assert told == [
+        "WATCHDOG=1",
+        "STATUS=no ledger",
+        "READY=1\nSTATUS=waiting",
+        "WATCHDOG=1",
+        "WATCHDOG=1",
+        "WATCHDOG=1",
+        "STATUS=working",
+    ]

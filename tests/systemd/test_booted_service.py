@@ -1,0 +1,155 @@
+"""The service under a real systemd, in a machine of its own: `make test-systemd`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from tests.corpus import text
+from tests.systemd.booting import CHECKOUT, UNIT, Machine, booted, missing
+
+#: Where the installed program is kept between two runs; only with it these tests run.
+KEPT = os.environ.get("BLOBDROP_TEST_SYSTEMD", "")
+
+pytestmark = [
+    pytest.mark.skipif(not KEPT, reason="boots a systemd of its own: make test-systemd"),
+    pytest.mark.skipif(bool(KEPT and missing()), reason=missing()),
+    pytest.mark.timeout(600),
+]
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine in which blobdrop was just installed."""
+    with booted(tmp_path_factory.mktemp("machine"), Path(KEPT).absolute(), f"blobdrop-{os.getpid()}") as made:
+        yield made
+
+
+@pytest.fixture
+def service(machine: Machine) -> Machine:
+    """The same machine with the service running."""
+    machine.run("systemctl", "start", UNIT)
+    assert machine.property("ActiveState") == "active"
+    return machine
+
+
+def rows(machine: Machine) -> list[int]:
+    """Return how many rows of the table each drop has brought."""
+    root = machine.state / "tables" / "metrics"
+    if not DeltaTable.is_deltatable(str(root)):
+        return []
+    drops = DeltaTable(str(root)).to_pyarrow_table(columns=["_drop"])["_drop"].to_pylist()
+    return sorted(drops.count(drop) for drop in set(drops))
+
+
+def test_a_dropped_file_becomes_rows_and_a_line_of_json_in_the_journal(service: Machine) -> None:
+    before = len(rows(service))
+    service.drop("first.csv", text.good(7, "first"))
+    service.wait(lambda: len(rows(service)) > before, "the rows are in the table")
+    service.wait(lambda: [e for e in service.events() if e["event"] == "drop.ingested"], "the journal has the drop")
+
+    (line,) = [e for e in service.events() if e["event"] == "drop.ingested" and e["name"] == "metrics/first.csv"]
+    assert (line["rows"], line["feed"], line["customer"], line["level"]) == (7, "metrics", "default", "info")
+    assert line["drop"]
+    assert line["seconds"] >= 0
+    assert service.property("StatusText").endswith("done since the start")
+
+
+def test_after_kill_9_it_is_started_again_and_each_row_is_there_once(service: Machine) -> None:
+    had, restarts = len(rows(service)), int(service.property("NRestarts"))
+    for number in range(60):
+        service.drop(f"killed-{number}.csv", text.good(100 + number, f"k{number}"))
+        if number in (20, 40):
+            service.run("kill", "-9", service.property("MainPID"))
+    service.wait(lambda: int(service.property("NRestarts")) > restarts, "it was started again")
+    service.wait(lambda: len(rows(service)) >= had + 60, "all rows are in the table", seconds=90)
+
+    assert [count for count in rows(service) if count >= 100] == [100 + number for number in range(60)]
+
+
+def test_a_loop_that_hangs_is_ended_by_the_watchdog_and_starts_again(service: Machine) -> None:
+    hook = service.root / "opt" / "hanging"
+    hook.mkdir(exist_ok=True)
+    source = CHECKOUT / "tests" / "acceptance" / "hanging" / "sitecustomize.py"
+    (hook / "sitecustomize.py").write_text(source.read_text())
+    variables = "PYTHONPATH=/opt/hanging HANGING_AT=/var/lib/blobdrop/drops HANGING_WHILE=/var/lib/blobdrop/hang"
+    service.configure(hanging=f"[Service]\nWatchdogSec=3\nEnvironment={variables}\n")
+    service.run("systemctl", "restart", UNIT)
+    restarts, had = int(service.property("NRestarts")), len(rows(service))
+
+    hang = service.state / "hang"
+    hang.touch()
+    service.wait(lambda: int(service.property("NRestarts")) > restarts, "the watchdog has ended it")
+    hang.unlink()
+    service.drop("after-hang.csv", text.good(9, "hang"))
+    service.wait(lambda: len(rows(service)) > had, "it works again")
+
+    said = service.run("journalctl", "-u", UNIT, "--no-pager", "-o", "cat")
+    assert "Watchdog timeout" in said
+    assert "sitecustomize.py" in said, "the journal has where it hung"
+    (service.root / "etc" / "systemd" / "system" / f"{UNIT}.d" / "hanging.conf").unlink()
+    service.run("systemctl", "daemon-reload")
+
+
+def test_it_stops_within_ten_seconds_in_the_middle_of_work(service: Machine) -> None:
+    service.drop("big.csv", text.good(1_000_000, "big"))
+    time.sleep(2)
+    began = time.monotonic()
+    service.run("systemctl", "stop", UNIT)
+
+    assert time.monotonic() - began < 10
+    assert (service.property("Result"), service.property("ExecMainStatus")) == ("success", "0")
+    assert service.property("TasksCurrent") in ("[not set]", "0")
+
+
+def test_it_writes_nothing_outside_its_state_directory(service: Machine) -> None:
+    user = service.state.stat().st_uid
+    assert user > 1000, "a dynamic user"
+    state = service.written / "var" / "lib" / "private" / "blobdrop"
+    outside = [
+        path
+        for path in service.written.rglob("*")
+        if path.lstat().st_uid == user and not path.is_relative_to(state) and "log/journal" not in str(path)
+    ]
+    assert outside == []
+
+
+def test_the_process_has_no_rights_and_no_writable_code(service: Machine) -> None:
+    process = service.property("MainPID")
+    status = dict(
+        line.split(":\t", 1) for line in service.run("cat", f"/proc/{process}/status").splitlines() if ":\t" in line
+    )
+    assert (status["NoNewPrivs"], status["Seccomp"], int(status["CapEff"], 16)) == ("1", "2", 0)
+    mapped = service.run("cat", f"/proc/{process}/maps")
+    assert not [line for line in mapped.splitlines() if "wx" in line.split()[1]]
+
+
+def test_a_credential_reaches_the_daemon_by_the_credential_store_only(service: Machine) -> None:
+    store = service.root / "etc" / "credstore"
+    store.mkdir(mode=0o700, exist_ok=True)
+    (store / "blobdrop.AZURE_STORAGE_KEY").write_text("c2VjcmV0")
+    service.run("systemctl", "restart", UNIT)
+
+    process = service.property("MainPID")
+    environ = service.run("cat", f"/proc/{process}/environ").split("\0")
+    assert "CREDENTIALS_DIRECTORY=/run/credentials/blobdrop.service" in environ
+    assert not [each for each in environ if "c2VjcmV0" in each]
+    assert service.run("cat", "/run/credentials/blobdrop.service/AZURE_STORAGE_KEY") == "c2VjcmV0"
+
+
+def test_a_wrong_configuration_ends_it_for_good_and_says_why(service: Machine) -> None:
+    file = service.root / "etc" / "blobdrop" / "blobdrop.toml"
+    right = file.read_text()
+    file.write_text("[sauce]\n")
+    service.run("systemctl", "restart", UNIT, check=False)
+    service.wait(lambda: service.property("ActiveState") == "failed", "it has failed")
+
+    assert service.property("ExecMainStatus") == "2"
+    assert "sauce" in service.run("journalctl", "-u", UNIT, "--no-pager", "-o", "cat", "-n", "20")
+    file.write_text(right)
+    service.run("systemctl", "reset-failed", UNIT)
