@@ -94,6 +94,17 @@ def run(
     _do("running.run", config=config, once=once, json=json, log_format=log_format, log_level=log_level)
 
 
+@app.command(epilog=_examples("blobdrop init            into the current folder", "blobdrop init /srv/site"))
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; made where it is missing.")] = Path(),
+) -> None:
+    """Write a first configuration; overwrite nothing.
+
+    It has a feed with a contract of its own, to be changed into yours.
+    """
+    _do("starting.init", folder=folder)
+
+
 @app.command(
     epilog=_examples(
         "blobdrop check drops/metrics/march.csv    the feed is known by the path",

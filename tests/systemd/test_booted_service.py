@@ -107,6 +107,21 @@ def test_it_stops_within_ten_seconds_in_the_middle_of_work(service: Machine) -> 
     assert service.property("TasksCurrent") in ("[not set]", "0")
 
 
+def test_what_root_has_restored_is_the_services_again(service: Machine) -> None:
+    user, had = service.state.stat().st_uid, len(rows(service))
+    service.run("blobdrop", "ledger", "backup", "/root/ledger.db", "--force")
+    service.run("systemctl", "stop", UNIT)
+    for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
+        (service.state / name).unlink(missing_ok=True)
+    service.run("cp", "/root/ledger.db", "/var/lib/blobdrop/ledger.db")
+    service.run("chown", "root:", "/var/lib/private/blobdrop")
+    service.run("systemctl", "start", UNIT)
+
+    assert (service.state / "ledger.db").stat().st_uid == user
+    service.drop("after-restore.csv", text.good(8, "restored"))
+    service.wait(lambda: len(rows(service)) == had + 1, "it works on")
+
+
 def test_it_writes_nothing_outside_its_state_directory(service: Machine) -> None:
     user = service.state.stat().st_uid
     assert user > 1000, "a dynamic user"
