@@ -6,11 +6,12 @@ import importlib
 import math
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -53,6 +54,8 @@ class Daemon:
     store: Store
     ledger: Ledger
     tidying: Tidying
+    #: Set once a signal has told it to stop.
+    told: threading.Event = field(default_factory=threading.Event)
 
 
 def source_of(settings: Settings, environ: Mapping[str, str]) -> Source:
@@ -168,6 +171,20 @@ def describe_feeds(feeds: Mapping[str, Feed], workers: Workers) -> dict[str, Con
     return summaries
 
 
+def try_contracts(configuration: Configuration) -> None:
+    """Load every contract of a configuration in workers of its own.
+
+    Raises:
+        ContractError: one cannot be loaded.
+    """
+    workers = workers_of(configuration.settings)
+    workers.warm()
+    try:
+        describe_feeds({feed.name: feed for feed in configuration.feeds()}, workers)
+    finally:
+        workers.stop()
+
+
 @contextmanager
 def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bool = False) -> Iterator[Daemon]:
     """Wire the daemon and hold its ledger, for the length of a `with`.
@@ -212,7 +229,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
         found_again = wired.ingest.recover()
         if found_again:
             log.warning("drops.recovered", drops=found_again, note="the daemon stopped while they were worked")
-        stack.enter_context(_handling(_stopping(wired.loop, source, systemd)))
+        stack.enter_context(_handling(_stopping(wired, systemd)))
         if not once:
             stack.enter_context(_watching(source, wired.loop))
         yield wired
@@ -312,13 +329,14 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-def _stopping(loop: Loop, source: Source, systemd: Systemd) -> Callable[[int, FrameType | None], None]:
+def _stopping(daemon: Daemon, systemd: Systemd) -> Callable[[int, FrameType | None], None]:
     """Stop the loop on the first signal; a second one ends the process the hard way."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
         systemd.stopping("ending the step that is under way")
-        loop.stop()
-        source.stop()
+        daemon.told.set()
+        daemon.loop.stop()
+        daemon.source.stop()
         signal.signal(number, signal.SIG_DFL)
 
     return stop

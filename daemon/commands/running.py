@@ -18,6 +18,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from daemon import __version__, app, logs
+from daemon.commands.serving import serve
 from daemon.commands.showing import Column, note, plural, print_json, print_table, say, state_cell
 from daemon.config import Configuration, load
 from daemon.errors import ConfigError
@@ -44,9 +45,11 @@ def run(config: Path | None, *, once: bool, json: bool, log_format: str | None, 
     tell = _telling(configuration, log_format, log_level)
     if once:
         return _run_once(configuration, tell, json=json)
-    with app.daemon(configuration, os.environ) as daemon:
-        _welcome(configuration, is_text=tell() == "text")
-        daemon.loop.run()
+
+    def begun(by: Configuration) -> None:
+        _welcome(by, is_text=_telling(by, log_format, log_level)() == "text")
+
+    serve(configuration, lambda: load(config, os.environ), begun)
     structlog.get_logger().info(STOPPED, note="nothing is half done")
     return 0
 

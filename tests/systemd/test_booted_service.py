@@ -122,6 +122,21 @@ def test_what_root_has_restored_is_the_services_again(service: Machine) -> None:
     service.wait(lambda: len(rows(service)) == had + 1, "it works on")
 
 
+def test_a_reload_keeps_the_process_and_a_wrong_configuration_out(service: Machine) -> None:
+    process = service.property("MainPID")
+    file = service.root / "etc" / "blobdrop" / "blobdrop.toml"
+    right = file.read_text()
+
+    def reload(text_of_file: str, event: str) -> None:
+        file.write_text(text_of_file)
+        service.run("systemctl", "reload", UNIT)
+        service.wait(lambda: [each for each in service.events() if each["event"] == event], event)
+
+    reload("[sauce]\n", "configuration.refused")
+    reload(right + "\n", "configuration.reloaded")
+    assert (service.property("MainPID"), service.property("ActiveState")) == (process, "active")
+
+
 def test_it_writes_nothing_outside_its_state_directory(service: Machine) -> None:
     user = service.state.stat().st_uid
     assert user > 1000, "a dynamic user"

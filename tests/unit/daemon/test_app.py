@@ -17,8 +17,7 @@ from daemon.errors import ConfigError, ContractError, LedgerBusyError, LedgerErr
 from daemon.ledger import Ledger
 from daemon.model import After, State
 from daemon.sources.folder import FolderSource
-from daemon.systemd import Systemd
-from tests.unit.daemon.conftest import METRICS, Here, Rig, dirty, good
+from tests.unit.daemon.conftest import METRICS, Here, dirty, good
 
 FILE = """
 [source]
@@ -153,15 +152,15 @@ def test_told_to_stop_before_anything_has_begun_it_just_ends() -> None:
     assert caught.value.code == 0
 
 
-def test_the_first_signal_stops_the_loop_and_a_second_one_ends_the_process(rig: Rig) -> None:
-    with app._handling(app._stopping(rig.loop, rig.source, Systemd())):
+def test_the_first_signal_stops_the_loop_and_a_second_one_ends_the_process(configuration: Configuration) -> None:
+    drop(configuration.file.parent if configuration.file else Path(), "a.csv", good(1))
+    with app.daemon(configuration, {}) as daemon:
         signal.raise_signal(signal.SIGTERM)
-        assert rig.loop._stopping.is_set()
+        assert daemon.told.is_set()
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         assert signal.getsignal(signal.SIGINT) is not signal.SIG_DFL
-    rig.source.put("metrics/a.csv", good(1))
-    rig.loop.run()
-    assert rig.ledger.drops() == ()
+        daemon.loop.run()
+        assert daemon.ledger.drops() == ()
 
 
 # ---------------------------------------------------------------- THE WHOLE

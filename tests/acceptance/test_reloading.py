@@ -1,0 +1,57 @@
+"""SIGHUP: the real daemon takes a changed configuration without losing work, and keeps the old one if that is wrong."""
+
+from __future__ import annotations
+
+import signal
+
+from tests.acceptance.conftest import RUNNING, Blobdrop, wait_for
+from tests.corpus import text
+
+FEED = """
+[[feeds]]
+name = "{name}"
+paths = ["{name}/**"]
+contract = "validators.metrics:precomputed_metrics"
+"""
+
+
+def hang_up(blobdrop: Blobdrop) -> None:
+    assert blobdrop.process is not None
+    blobdrop.process.send_signal(signal.SIGHUP)
+
+
+def test_a_changed_configuration_is_taken_and_no_row_is_lost(blobdrop: Blobdrop) -> None:
+    blobdrop.configure(FEED.format(name="metrics"))
+    blobdrop.start()
+    for number in range(40):
+        blobdrop.drop(f"{number}.csv", text.good(500, f"n{number}"))
+    blobdrop.drop("new.csv", text.good(7, "new"), feed="other")
+    wait_for(lambda: blobdrop.states()["ingested"], "work has begun", told=lambda: blobdrop.log)
+    blobdrop.configure(FEED.format(name="metrics") + FEED.format(name="other"))
+    hang_up(blobdrop)
+
+    wait_for(lambda: blobdrop.log.count(RUNNING) == 2, "it runs again", told=lambda: blobdrop.log)
+    wait_for(lambda: blobdrop.states()["ingested"] == 41, "all is worked", told=lambda: blobdrop.log)
+    assert "configuration.reloaded" in blobdrop.log
+    assert (blobdrop.table().num_rows, blobdrop.table("other").num_rows) == (40 * 500, 7)
+    blobdrop.assert_every_row_is_in_one_place()
+    assert blobdrop.stop() == 0
+
+
+def test_a_wrong_configuration_is_told_and_the_old_one_stays(blobdrop: Blobdrop) -> None:
+    blobdrop.configure(FEED.format(name="metrics"))
+    blobdrop.start()
+
+    def refused(wrong: str, said: str) -> None:
+        before = blobdrop.log.count(RUNNING)
+        blobdrop.configure(wrong)
+        hang_up(blobdrop)
+        wait_for(lambda: blobdrop.log.count(RUNNING) > before, "it goes on", told=lambda: blobdrop.log)
+        assert "configuration.refused" in blobdrop.log
+        assert said in blobdrop.log
+
+    refused("[sauce]\n", "sauce")
+    refused(FEED.format(name="x").replace(":pre", ":no_pre"), "no_pre")
+    blobdrop.drop("a.csv", text.good(3))
+    blobdrop.wait_settled(1)
+    assert blobdrop.stop() == 0
