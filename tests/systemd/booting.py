@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -142,8 +143,10 @@ def _leading(root: Path, log: Path, name: str) -> Iterator[int]:
         )
     try:
         leader = _child(nspawn, log)
-        yield leader
-        os.kill(leader, 9)
+        try:
+            yield leader
+        finally:
+            os.kill(leader, signal.SIGKILL)
     finally:
         nspawn.terminate()
         nspawn.wait(30)
@@ -152,11 +155,14 @@ def _leading(root: Path, log: Path, name: str) -> Iterator[int]:
 
 
 def _child(nspawn: subprocess.Popen[bytes], log: Path) -> int:
+    """Return the machine's first process; nspawn has others before, for a moment."""
     children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children")
     end = time.monotonic() + 30
     while nspawn.poll() is None and time.monotonic() < end:
-        if found := children.read_text().split():
-            return int(found[0])
+        for child in children.read_text().split():
+            with suppress(OSError):
+                if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
+                    return int(child)
         time.sleep(0.05)
     raise AssertionError(f"systemd-nspawn did not boot: {log.read_text(errors='replace')}")
 
