@@ -171,20 +171,6 @@ def describe_feeds(feeds: Mapping[str, Feed], workers: Workers) -> dict[str, Con
     return summaries
 
 
-def try_contracts(configuration: Configuration) -> None:
-    """Load every contract of a configuration in workers of its own.
-
-    Raises:
-        ContractError: one cannot be loaded.
-    """
-    workers = workers_of(configuration.settings)
-    workers.warm()
-    try:
-        describe_feeds({feed.name: feed for feed in configuration.feeds()}, workers)
-    finally:
-        workers.stop()
-
-
 @contextmanager
 def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bool = False) -> Iterator[Daemon]:
     """Wire the daemon and hold its ledger, for the length of a `with`.

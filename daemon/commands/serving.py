@@ -84,11 +84,21 @@ def _changed(current: Configuration, read: Callable[[], Configuration]) -> Confi
     """Return the configuration as it is now, or the current one where that is wrong, which is told."""
     try:
         changed = read()
-        app.try_contracts(changed)
+        _try_contracts(changed)
     except BlobdropError as error:
         _refuse(error)
         return current
     return changed
+
+
+def _try_contracts(configuration: Configuration) -> None:
+    """Load every contract of a configuration in workers of its own."""
+    workers = app.workers_of(configuration.settings)
+    workers.warm()
+    try:
+        app.describe_feeds({feed.name: feed for feed in configuration.feeds()}, workers)
+    finally:
+        workers.stop()
 
 
 def _refuse(error: BlobdropError) -> None:
