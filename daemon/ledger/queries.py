@@ -19,15 +19,15 @@ from daemon.ledger.rows import (
     FeedSummary,
     Kind,
     Waiting,
+    batch_from,
     drop_row,
     event_from,
     found_from,
-    outcome_from,
     printable,
     storable,
 )
 from daemon.ledger.tables import about, batches, drops, events
-from daemon.model import Batch, DataFile, Drop, Rows, State
+from daemon.model import Batch, Drop, Rows, State
 
 #: Values in one IN list: few statements, and far below SQLite's 32,766 parameters.
 CHUNK: Final = 5_000
@@ -94,7 +94,7 @@ class Queries:
         """Return the batches that are intended and neither recorded nor forgotten, whole, for recovery."""
         query = sa.select(batches).where(batches.c.ended_at.is_(None)).order_by(batches.c.feed)
         with self._database.reading() as connection:
-            return tuple(_batch(row) for row in connection.execute(query))
+            return tuple(batch_from(row) for row in connection.execute(query))
 
     # ---------------------------------------------------------------- WHAT IS TO BE DONE
 
@@ -344,13 +344,3 @@ def _known(customer: str, feed: str, contract: str | None) -> tuple[sa.ColumnEle
 
 def _drop(row: Any, attempt: int) -> Drop:
     return Drop(id=row.id, found=found_from(row), feed=row.feed, customer=row.customer, attempt=attempt)
-
-
-def _batch(row: Any) -> Batch:
-    return Batch(
-        number=row.number,
-        feed=row.feed,
-        outcomes=tuple(outcome_from(columns) for columns in row.outcomes),
-        files=tuple(DataFile(**columns) for columns in row.files),
-        replaces=tuple(row.replaces),
-    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from daemon.model import DataFile, Drop, Found, Outcome, Rows, State
+from daemon.model import Batch, DataFile, Drop, Found, Outcome, Rows, State
 
 
 class Kind(enum.StrEnum):
@@ -242,3 +242,14 @@ def outcome_from(columns: Mapping[str, Any]) -> Outcome:
     supersedes = tuple(columns.get("supersedes", ()))
     exact = {"state": State(columns["state"]), "rows": rows, "rules": rules, "supersedes": supersedes}
     return Outcome(**{**columns, **exact})
+
+
+def batch_from(row: Any) -> Batch:
+    """Return the batch of a row of the table `batches`, as its intent has it."""
+    return Batch(
+        number=row.number,
+        feed=row.feed,
+        outcomes=tuple(outcome_from(columns) for columns in row.outcomes),
+        files=tuple(DataFile(**columns) for columns in row.files),
+        replaces=tuple(row.replaces),
+    )
