@@ -26,7 +26,7 @@ test-systemd: $(VENV)/.test ## boot a real systemd and try the service in it; ne
 	BLOBDROP_TEST_SYSTEMD=$(abspath $(VENV))/systemd $(BIN)/python -m pytest -q -s -p no:randomly tests/systemd
 
 crash: $(VENV)/.test $(VENV)/.azurite ## kill the daemon at every step and 200 times at random, and stop it in a file of 1 GB: make crash KILLS=1000
-	BLOBDROP_TEST_KILLS=$(KILLS) BLOBDROP_TEST_BIG_MB=$(BIG_MB) $(BIN)/python -m pytest -q -s tests/acceptance/test_crashes.py tests/acceptance/test_azure_crashes.py tests/acceptance/test_random_kills.py
+	BLOBDROP_TEST_KILLS=$(KILLS) BLOBDROP_TEST_BIG_MB=$(BIG_MB) $(BIN)/python -m pytest -q -s tests/acceptance/test_crashes.py tests/acceptance/test_azure_crashes.py tests/acceptance/test_decisions_killed.py tests/acceptance/test_random_kills.py
 
 check: lint types test ## ruff, mypy and the tests
 
