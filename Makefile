@@ -7,7 +7,7 @@ KILLS ?= 200
 BIG_MB ?= 1024
 
 .DEFAULT_GOAL := check
-.PHONY: check run test test-systemd crash lint types demo bench lock clean help
+.PHONY: check run test thorough test-systemd crash lint types demo bench lock clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,9 @@ demo: $(VENV)/.run ## write a few drops, ingest them, show what came of it
 	@$(BIN)/python deploy/demo.py
 
 test: $(VENV)/.test $(VENV)/.azurite ## run the tests
+	$(BIN)/python -m pytest -n 2 -q -m "not slow"
+
+thorough: $(VENV)/.test $(VENV)/.azurite ## run the tests that take long, too
 	$(BIN)/python -m pytest -n 2 -q
 
 # The installed program is kept, so that only the first time takes long.

@@ -150,6 +150,7 @@ def test_no_key_is_in_anything_that_is_written_or_said(site: Blobdrop, container
 FAULTS = (BUSY, BROKEN, Fault(cut=20, reset=True), Fault(cut=20), Fault(lost=True))
 
 
+@pytest.mark.slow
 def test_a_fault_at_every_third_request_in_five_ways_loses_and_doubles_nothing(
     site: Blobdrop, proxy: Proxy, container: Container
 ) -> None:
@@ -186,6 +187,7 @@ def test_a_storm_is_waited_out_and_then_everything_is_caught_up(
     assert_each_once(site, 3)
 
 
+@pytest.mark.slow
 def test_a_stall_is_given_up_and_the_blob_is_read_later(site: Blobdrop, proxy: Proxy, container: Container) -> None:
     container.put("metrics/a.csv", rows(0))
     stalls = iter([Fault(stall_seconds=60)] * 3)
@@ -241,6 +243,7 @@ def test_a_blob_that_is_overwritten_while_it_is_read_is_found_again(
     assert_each_once(site, 3)
 
 
+@pytest.mark.slow
 def test_a_service_that_is_killed_and_started_again_is_caught_up_with(blobdrop: Blobdrop, tmp_path: Path) -> None:
     with azurite(tmp_path / "azurite") as (process, port):
         container = new_container(connection_string(port))

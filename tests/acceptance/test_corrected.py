@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import duckdb
 import polars as pl
+import pytest
 from deltalake import DeltaTable
 
 from tests.acceptance.conftest import Blobdrop, wait_for
@@ -46,6 +47,7 @@ def has(root: str, unit: str) -> Callable[[], bool]:
     return lambda: unit in by_polars(root)
 
 
+@pytest.mark.slow
 def test_no_reader_ever_sees_both_versions_or_neither_while_files_are_corrected_and_compacted(
     blobdrop: Blobdrop,
 ) -> None:
@@ -79,7 +81,7 @@ def test_no_reader_ever_sees_both_versions_or_neither_while_files_are_corrected_
         over.set()
         for reader in readers:
             reader.join()
-    blobdrop.wait_settled(25)
+    blobdrop.wait_settled(17)
 
     assert wrong == []
     assert min(looks.values()) > 3

@@ -175,6 +175,7 @@ def test_a_lost_ledger_is_an_error_and_no_file_is_ingested_again(blobdrop: Blobd
 # ---------------------------------------------------------------- THE TABLE
 
 
+@pytest.mark.slow
 def test_readers_of_three_kinds_see_whole_files_only_while_it_writes_and_compacts(blobdrop: Blobdrop) -> None:
     blobdrop.settings |= {"BLOBDROP_SOURCE__SETTLE_SECONDS": "0", "BLOBDROP_STORE__COMPACT_FILES": "4"}
     root = str(blobdrop.folder / "var" / "tables" / "metrics")

@@ -102,6 +102,7 @@ def test_killed_before_and_after_a_step_a_decision_is_carried_out_once(
     assert_as_undisturbed(world, prepared[2])
 
 
+@pytest.mark.slow
 def test_killed_at_random_times_decisions_are_carried_out_once(
     world: World, prepared: tuple[World, Path, Outcome]
 ) -> None:

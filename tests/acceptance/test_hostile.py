@@ -274,6 +274,7 @@ def test_a_daemon_whose_disk_is_read_only_says_so_and_goes_on_by_itself_when_it_
     assert blobdrop.leftovers() == []
 
 
+@pytest.mark.slow
 def test_a_ledger_on_a_read_only_disk_is_told_and_can_be_looked_into_and_backed_up(
     blobdrop: Blobdrop, small_disk: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_after_a_rebuild_nothing_is_ingested_twice_and_everything_goes_on(blobdr
     blobdrop.assert_every_row_is_in_one_place()
 
 
+@pytest.mark.slow
 def test_without_an_archive_it_says_what_it_cannot_know_and_ingests_nothing_twice(blobdrop: Blobdrop) -> None:
     blobdrop.settings["BLOBDROP_SOURCE__AFTER"] = "delete"
     blobdrop.drop("good.csv", text.good(tag="good-"))
@@ -143,6 +144,7 @@ def test_where_there_is_nothing_nothing_is_rebuilt(blobdrop: Blobdrop) -> None:
     assert not ledger_of(blobdrop).exists()
 
 
+@pytest.mark.slow
 def test_what_a_crash_left_is_cleared_away_by_a_rebuild_that_may_be_killed_itself(blobdrop: Blobdrop) -> None:
     blobdrop.start()
     for number in range(30):
@@ -284,6 +286,7 @@ def locked(blobdrop: Blobdrop) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
+@pytest.mark.slow
 def test_a_daemon_that_finds_its_ledger_locked_at_its_start_says_so_and_loses_nothing(blobdrop: Blobdrop) -> None:
     blobdrop.start()
     for number in range(30):

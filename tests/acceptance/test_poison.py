@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.conftest import Blobdrop, wait_for
 
 CONTRACT = """
@@ -118,6 +120,7 @@ def test_each_poisonous_drop_fails_with_its_reason_and_no_other_drop_loses_an_at
     assert "leaving on purpose" in said
 
 
+@pytest.mark.slow
 def test_good_drops_are_in_the_table_long_before_poisonous_ones_have_failed(blobdrop: Blobdrop) -> None:
     """In the same feed and in another one; rules over whole files, which are judged one by one, hang too."""
     configure(blobdrop, workers__retry_seconds="0.5")
