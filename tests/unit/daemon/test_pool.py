@@ -18,6 +18,7 @@ import pytest
 from daemon.errors import StoreError
 from daemon.killable import TOLD_LINES, Say, told
 from daemon.pool import LostError, Pool, RaisedError, StartError
+from daemon.warming import warm
 
 #: Longer than any task here takes.
 LONG = 60.0
@@ -74,6 +75,12 @@ def starting(_say: Say, told_to: str) -> None:
 def stubborn(_say: Say) -> None:
     signal.signal(signal.SIGABRT, signal.SIG_IGN)
     time.sleep(1000)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def parent() -> None:
+    """Have the warm parent started first, as the daemon does: a test run has one for all its tests."""
+    warm()
 
 
 @pytest.fixture
