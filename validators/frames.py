@@ -41,6 +41,7 @@ class _Frames:
         self.restart()
 
     def batch(self, part: Part, judged: Judged, problems: pa.Array) -> None:  # noqa: ARG002 - words are for files
+        """Keep a judged part's good rows, and the positions of both kinds."""
         positions = part.chunk.rows - 1
         self.rejected.append(positions[judged.rejected])
         if not judged.rejected.all():
@@ -48,6 +49,7 @@ class _Frames:
             self.accepted.append(positions[~judged.rejected])
 
     def restart(self) -> None:
+        """Forget what was kept: the rows come once more."""
         self.good: list[pa.Table] = []
         self.accepted: list[Numbers] = []
         self.rejected: list[Numbers] = []
@@ -67,9 +69,11 @@ class _FrameReader:
         self._limits = limits
 
     def header(self) -> tuple[str, ...]:
+        """Return the names of the frame's columns."""
         return tuple(self._table.column_names)
 
     def chunks(self, names: Collection[str] | None = None) -> Iterator[Chunk]:
+        """Yield the frame's rows in batches, numbered from 1; of these columns only, where names are given."""
         table = self._table if names is None else self._table.select(list(names))
         for start in range(0, table.num_rows, self._limits.batch_rows):
             piece = table.slice(start, self._limits.batch_rows)
@@ -77,7 +81,7 @@ class _FrameReader:
             yield Chunk(table=piece, rows=rows, lines=np.zeros(len(rows), np.int64))
 
     def close(self) -> None:
-        pass
+        """Do nothing: the frame is its owner's."""
 
 
 def check_frame(

@@ -174,6 +174,7 @@ class _Tally:
 
     @property
     def room(self) -> int:
+        """How many samples may still come."""
         return SAMPLES_PER_RULE - len(self.sample)
 
 

@@ -71,7 +71,7 @@ def test_no_reader_ever_sees_both_versions_or_neither_while_files_are_corrected_
     for reader in readers:
         reader.start()
     try:
-        for number in range(1, 9):
+        for number in range(1, 13):
             blobdrop.drop(f"other{number}.csv", text.good(9, tag=f"o{number}-"))
             blobdrop.drop("corrected.csv", version(number))
             if number % 4 == 0:
@@ -81,12 +81,12 @@ def test_no_reader_ever_sees_both_versions_or_neither_while_files_are_corrected_
         over.set()
         for reader in readers:
             reader.join()
-    blobdrop.wait_settled(17)
+    blobdrop.wait_settled(25)
 
     assert wrong == []
     assert min(looks.values()) > 3
-    assert Counter(by_deltalake(root))["v8"] == ROWS
-    assert len(by_deltalake(root)) == ROWS + 8 * 9
+    assert Counter(by_deltalake(root))["v12"] == ROWS
+    assert len(by_deltalake(root)) == ROWS + 12 * 9
     assert blobdrop.stop() == 0
     blobdrop.assert_every_row_is_in_one_place()
     assert blobdrop.leftovers() == []

@@ -263,7 +263,7 @@ class Barrier(RuleBasedStateMachine):
 
 
 Barrier.TestCase.settings = settings(
-    max_examples=30,
+    max_examples=60,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
