@@ -42,7 +42,7 @@ ORDER = (
     "daemon.figures daemon.pool daemon.prepare",
     "daemon.reviewing",
     "daemon.preloaded daemon.workers",
-    "daemon.claims daemon.parts daemon.receipts daemon.retention daemon.settling daemon.tidying",
+    "daemon.claims daemon.parts daemon.receipts daemon.retention daemon.settling daemon.superseding daemon.tidying",
     "daemon.committing daemon.setbacks daemon.vetting",
     "daemon.deciding daemon.recovery",
     "daemon.days daemon.ingest daemon.ready",

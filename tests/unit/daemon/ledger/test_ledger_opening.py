@@ -222,8 +222,8 @@ class TestCommands:
 class TestUsersWhoMayOnlyLook:
     @pytest.fixture
     def folder(self) -> Iterator[Path]:
-        """A folder that others may look into, as pytest's own are not."""
-        with tempfile.TemporaryDirectory() as name:
+        """A folder that others may look into, as pytest's own are not, nor what is below a daemon's own."""
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
             Path(name).chmod(0o755)
             yield Path(name)
 
