@@ -18,6 +18,7 @@ from daemon.model import (
     OnDuplicateKey,
     OnRevision,
     ReadyNeeds,
+    SignalGaps,
 )
 from daemon.sections import Section, twice
 
@@ -121,6 +122,10 @@ class FeedSettings(Section):
     )
     ready_needs: ReadyNeeds = Field(
         ReadyNeeds.FINAL, description="drops that a marker waits for must be final, or settled, which takes failed ones"
+    )
+    signal_gaps: SignalGaps = Field(
+        SignalGaps.INFER,
+        description="days that no signal lists, before one that is listed: infer that they are loaded, or wait",
     )
     on_duplicate_key: OnDuplicateKey = Field(
         OnDuplicateKey.LAST,

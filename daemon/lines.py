@@ -110,6 +110,7 @@ _SAYS: Final[Mapping[str, Callable[[Fields], str]]] = {
 _KINDS: Final[Mapping[str, Mapping[str, Callable[[Fields], str]]]] = {
     "drop": _SAYS,
     "marker": dict.fromkeys((*Standing, "unread", "unsettled"), _marked),
+    "signal": dict.fromkeys((*Standing, "unread", "unsettled"), _marked),
     "day": {"closed": _closed, "held": _held},
     "decision": {"done": _done, "refused": _done, "failed": _done, "retried": _retried},
 }

@@ -109,6 +109,15 @@ class ReadyNeeds(enum.StrEnum):
     SETTLED = "settled"
 
 
+class SignalGaps(enum.StrEnum):
+    """What is with days before one that a signal lists and that none lists itself."""
+
+    #: They are taken as loaded.
+    INFER = "infer"
+    #: They are waited for.
+    WAIT = "wait"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """One version of one object, as a listing shows it."""
@@ -164,6 +173,7 @@ class Feed:
     revision: OnRevision = OnRevision.REPLACE
     late: Late = Late.QUARANTINE
     ready_needs: ReadyNeeds = ReadyNeeds.FINAL
+    signal_gaps: SignalGaps = SignalGaps.INFER
     on_duplicate_key: OnDuplicateKey = OnDuplicateKey.LAST
     hold_if: HoldIf = field(default_factory=HoldIf)
     dialect: Dialect = field(default_factory=Dialect)

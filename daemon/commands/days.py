@@ -233,7 +233,9 @@ def _why_open(ledger: Ledger, feed: Feed, scope: Scope, end: int) -> Iterator[st
     yield "there is no watermark yet" if watermark is None else f"the watermark {told(watermark)} is before its end"
     waiting = [each for each in ledger.markers.waiting() if each.scope == scope]
     for marker in waiting:
-        yield f"marker {marker.found.name} says {told(marker.instant or 0)}, and waits for drops that were there before"
+        kind = "signal" if marker.days else "marker"
+        yield f"{kind} {marker.found.name} says {told(marker.instant or 0)}, and waits for drops that were there before"
+    yield from (f"signal {each.found.name}: {each.note}" for each in ledger.markers.gaps(scope))
     failed = feed.ready_needs is ReadyNeeds.FINAL
     unfinished = ledger.markers.unfinished(failed=failed, scope=scope) if waiting else ()
     holders = [each for each in unfinished if any(_holds(ledger, marker, each) for marker in waiting)]

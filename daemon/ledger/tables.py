@@ -18,7 +18,8 @@ batch is intended, a drop leaves `working` by record or forget only.
 And a decision: (new) -> pending by the command that a person gives; pending -> done by record, or by end where it
 moves no row; pending -> refused, failed by end.
 
-A marker: (new) -> waiting, or a verdict at once, by add; waiting -> a verdict by judge. A day: (new) -> ready by open;
+A marker, or a signal: (new) -> waiting, or a verdict at once, by add; waiting -> a verdict by judge; gap -> applied by
+judge, of a later one. A day: (new) -> ready by open;
 ready -> held, or closing by intend; closing -> closed by record, closing -> ready by forget; held -> ready by a person.
 """
 
@@ -30,7 +31,7 @@ import sqlalchemy as sa
 
 #: Every revision of these tables, oldest first; the last is what this program works with. A test holds it against
 #: the migrations, so that the version can be judged without importing Alembic.
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 HEAD: Final = REVISIONS[-1]
 
 metadata: Final = sa.MetaData()
@@ -259,7 +260,7 @@ sa.Index(
     postgresql_where=sa.text("state = 'pending'"),
 )
 
-#: One row for each version of each `_READY` object and scope that it speaks for: what it says, and the verdict on it.
+#: One row for each version of each `_READY` object or signal and scope that it speaks for: what it says, the verdict.
 markers = sa.Table(
     "markers",
     metadata,
@@ -280,6 +281,7 @@ markers = sa.Table(
     sa.Column("judged_at", sa.Double, comment="When the verdict was given, unix seconds; null while it waits"),
     sa.Column("settled_at", sa.Double, comment="When its object was kept, archived or deleted; null: not yet"),
     sa.Column("settle_not_before", sa.Double, nullable=False, server_default=ZERO, comment="As of drops"),
+    sa.Column("days", sa.JSON(none_as_null=True), comment="The days that a signal lists, ISO; null for a marker"),
 )
 
 sa.Index("markers_by_uri", markers.c.uri, markers.c.version, markers.c.feed, markers.c.customer, unique=True)

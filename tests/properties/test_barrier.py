@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 
 import structlog
 from hypothesis import HealthCheck, settings
@@ -31,7 +32,8 @@ from daemon.tally import Tally
 from tests.unit.daemon.conftest import METRICS, Here
 
 CUSTOMERS = ("acme", "globex")
-FIRST = 1_772_438_400
+#: The end of the first day in Etc/GMT+8.
+FIRST, FIRST_DAY = 1_772_438_400, date(2026, 3, 1)
 
 customers = st.sampled_from(CUSTOMERS)
 numbers = st.integers(0, 2)
@@ -52,13 +54,14 @@ class Mark:
     """A version of a marker, in the model."""
 
     customer: str
+    name: str
     version: int
     instant: int
     modified: float
     #: Names that were there and not final when it was listed first; None before that.
     before: set[str] | None = None
-    #: Whether a listing has taken it in, so that the next one may decide.
-    taken: bool = False
+    #: Which listing has taken it in, so that the next one may decide; 0 before.
+    taken: int = 0
     verdict: str = ""
 
 
@@ -71,6 +74,7 @@ class Model:
     things: dict[str, list[Thing]] = field(default_factory=dict)
     marks: list[Mark] = field(default_factory=list)
     watermarks: dict[str, int] = field(default_factory=dict)
+    listings: int = 0
 
     def of(self, drop: Drop) -> Thing:
         return next(each for each in self.things[drop.found.name] if each.version == int(drop.found.version))
@@ -151,14 +155,16 @@ class Barrier(RuleBasedStateMachine):
             self.source.take(name)
             self.model.things[name] = [each for each in self.model.things[name] if each.state != "seen"]
 
-    @rule(customer=customers, day=st.integers(0, 3), ago=st.sampled_from([0, 1, 10]))
-    def mark(self, customer: str, day: int, ago: int) -> None:
-        """Drop a marker, or overwrite one that nobody has read."""
-        name, instant = f"{customer}/metrics/_READY", FIRST + day * 86_400
-        self.source.put(name, str(instant).encode(), modified=self.now - ago)
-        unread = [each for each in self.model.marks if each.customer == customer and not each.taken]
+    @rule(customer=customers, day=st.integers(0, 3), ago=st.sampled_from([0, 1, 10]), signals=st.booleans())
+    def mark(self, customer: str, day: int, ago: int, *, signals: bool) -> None:
+        """Drop a marker or a signal, or overwrite one that nobody has read."""
+        file, instant = "signals/s.csv" if signals else "_READY", FIRST + day * 86_400
+        name, listed = f"{customer}/metrics/{file}", FIRST_DAY + timedelta(days=day)
+        text = f"finished_date\n{listed}\n" if signals else str(instant)
+        self.source.put(name, text.encode(), modified=self.now - ago)
+        unread = [each for each in self.model.marks if each.name == name and not each.taken]
         self.model.marks = [each for each in self.model.marks if each not in unread]
-        self.model.marks.append(Mark(customer, self.version(name) or 0, instant, self.now - ago))
+        self.model.marks.append(Mark(customer, name, self.version(name) or 0, instant, self.now - ago))
 
     def version(self, name: str) -> int | None:
         return next((int(found.version) for found in self.source.list() if found.name == name), None)
@@ -183,13 +189,15 @@ class Barrier(RuleBasedStateMachine):
     def expect(self, complete: set[str]) -> None:
         """Let the model decide on the markers of this listing."""
         held: set[str] = set()
+        self.model.listings += 1
         listed = [mark for mark in self.model.marks if not mark.verdict]
+        listed.sort(key=lambda mark: (mark.taken, mark.modified, mark.name))
         for mark in listed:
             names = self.model.unfinished(mark.customer, failed=self.model.failed_hold)
             if mark.before is None:
                 mark.before = set(self.model.unfinished(mark.customer, failed=True))
             if not mark.taken:
-                mark.taken = str(mark.version) in complete
+                mark.taken = self.model.listings if str(mark.version) in complete else 0
                 continue
             mark.before &= set(names)
             older = {name for name, least in names.items() if least <= mark.modified}

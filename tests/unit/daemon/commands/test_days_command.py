@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from daemon.commands import days, ledgers, looking, marking
 from daemon.errors import ConfigError, NotFoundError
 from daemon.ledger import Ledger
 from daemon.ledger.days import Day
-from daemon.model import HoldIf
+from daemon.model import HoldIf, SignalGaps
 from daemon.sources.memory import MemorySource
 from tests.corpus.text import HEADER
 from tests.unit.daemon.commands.conftest import Place
@@ -267,3 +268,13 @@ def test_a_ledger_that_was_made_anew_closes_no_day_twice(place: Place, rig: Rig)
         "2026-03-01": Day.CLOSED,
         "2026-03-02": Day.CLOSED,
     }
+
+
+def test_a_day_that_waits_for_one_before_it_says_which(place: Place, rig_of: Callable[..., Rig]) -> None:
+    rig = rig_of(feed_signal_gaps=SignalGaps.WAIT)
+    rig.clock.now = float(LATER)
+    drop(rig, "1", rows(1))
+    rig.source.put("metrics/signals/s.csv", b"finished_date\n2026-03-02\n", modified=1.0)
+    run(rig)
+    facts = explain(place, "2026-03-02")["facts"]
+    assert facts[1].startswith("signal metrics/signals/s.csv: it waits with 2026-03-02 until a signal lists 2026-03-01")
