@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from statistics import median
 from typing import Any, Final
 
-from daemon.daybounds import last_complete
+from daemon.daybounds import gaps, last_complete
 from daemon.errors import BlobdropError, StoreError, UndoneError
 from daemon.figures import OF_DAYS, Asked, Figures
 from daemon.ledger.days import Day, DayRow, Scope
@@ -96,7 +96,8 @@ class Closing:
         last = last_complete(watermark, feed.timezone).isoformat()
         known = self._days.states(scope)
         days = self._parts.store.days(*scope)
-        if ready := sorted(day for day in days if day <= last and day not in known):
+        expected = {*gaps(days, last), *(day for day in days if day <= last)}
+        if ready := sorted(expected.difference(known)):
             self._days.open(scope, ready, watermark, self._parts.clock())
 
     def _asked(self, row: DayRow) -> Asked:
@@ -137,11 +138,15 @@ class Closing:
             return
         report = self._report(row, figures)
         reasons = () if row.by else tuple(_reasons(self._parts.feeds[row.feed], report))
-        if not figures.rows + figures.test_rows:
-            self._days.end(row, Day.EMPTY, None, self._parts.clock())
+        is_empty = not figures.rows + figures.test_rows
+        if is_empty and not self._days.newest(row.scope, before=row.day, limit=1):
+            self._days.end(row, Day.EMPTY, None, self._parts.clock())  # it was asked for because of others' rows
         elif reasons:
             self._parts.store.discard(METRIC_DAYS, figures.files)
             self._hold(row, reasons, report)
+        elif is_empty:
+            self._days.end(row, Day.EMPTY, report, self._parts.clock())
+            self._parts.log.info("day.empty", name=row.day, feed=row.feed, customer=row.customer)
         else:
             self._close(row, figures, report)
 

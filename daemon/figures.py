@@ -96,10 +96,12 @@ def figures(asked: Asked) -> Figures:
     """
     with _database(asked) as database:
         columns = _open(database, asked)
+        database.register("arriving", pa.table({"drop_id": pa.array(asked.drops, pa.string())}))
+        database.execute("CREATE TEMP TABLE arrival AS SELECT drop_id, row_number() OVER () AS place FROM arriving")
         rows, tests = _one(database, "SELECT count(*) FILTER (NOT test), count(*) FILTER (test) FROM day")
         found = database.execute("SELECT DISTINCT _drop FROM day ORDER BY 1").fetchall()
         counted = Figures(rows=rows, test_rows=tests, drops=tuple(drop for (drop,) in found))
-        if not rows + tests or not columns.issuperset(KEY):
+        if not columns.issuperset(KEY):
             return counted
         return _with_metrics(database, asked, counted)
 
@@ -125,8 +127,19 @@ def _with_metrics(database: duckdb.DuckDBPyConnection, asked: Asked, counted: Fi
     )
 
 
+#: A day without rows, as if it had rows of each kind.
+_NO_ROWS = f"""
+    CREATE TEMP VIEW day AS
+    SELECT {", ".join(f"NULL::{VALUES.get(name, 'VARCHAR')} AS {name}" for name in (*KEY, *VALUES, "_drop"))},
+        NULL::BIGINT AS _row, false AS test WHERE false
+"""
+
+
 def _open(database: duckdb.DuckDBPyConnection, asked: Asked) -> frozenset[str]:
     """Make the day's rows the view `day`; return the columns that they have."""
+    if not asked.files:
+        database.execute(_NO_ROWS)
+        return frozenset((*KEY, *VALUES))
     database.execute("SET VARIABLE files = $1", [list(asked.files)])
     database.execute("SET VARIABLE customer = $1", [asked.customer])
     source = "read_parquet(getvariable('files'), union_by_name = true, hive_partitioning = false)"
@@ -138,8 +151,6 @@ def _open(database: duckdb.DuckDBPyConnection, asked: Asked) -> frozenset[str]:
         f"CREATE TEMP VIEW day AS SELECT {', '.join(['*', *absent])}, {test} AS test FROM {source} "  # noqa: S608 - as above
         "WHERE customer = getvariable('customer')"
     )
-    database.register("arriving", pa.table({"drop_id": pa.array(asked.drops, pa.string())}))
-    database.execute("CREATE TEMP TABLE arrival AS SELECT drop_id, row_number() OVER () AS place FROM arriving")
     return columns
 
 

@@ -88,6 +88,10 @@ def _closed(fields: Fields) -> str:
     return f"{fields['customer']}/{fields['feed']}: {rows(fields['rows'])}{metrics}{version}"
 
 
+def _empty(fields: Fields) -> str:
+    return f"{fields['customer']}/{fields['feed']}: the day is over, and has no rows"
+
+
 def _held(fields: Fields) -> str:
     return f"{fields['customer']}/{fields['feed']}: {fields['reason']}; to close it: {fields['remedy']}"
 
@@ -111,7 +115,7 @@ _KINDS: Final[Mapping[str, Mapping[str, Callable[[Fields], str]]]] = {
     "drop": _SAYS,
     "marker": dict.fromkeys((*Standing, "unread", "unsettled"), _marked),
     "signal": dict.fromkeys((*Standing, "unread", "unsettled"), _marked),
-    "day": {"closed": _closed, "held": _held},
+    "day": {"closed": _closed, "empty": _empty, "held": _held},
     "decision": {"done": _done, "refused": _done, "failed": _done, "retried": _retried},
 }
 

@@ -195,9 +195,9 @@ def _explain(ledger: Ledger, feeds: dict[str, Feed], day: dt.date, *, json: bool
 
 def _explained(ledger: Ledger, feed: Feed, scope: Scope, day: dt.date) -> dict[str, Any]:
     span, row = bounds(day, feed.timezone), ledger.days.one(scope, day.isoformat())
-    facts = (
-        _facts_of(row) if row is not None and row.state is not Day.EMPTY else _why_open(ledger, feed, scope, span.end)
-    )
+    if row is not None and row.state is Day.EMPTY and row.report is None:
+        row = None
+    facts = _why_open(ledger, feed, scope, span.end) if row is None else _facts_of(row)
     return {
         "feed": scope[0],
         "customer": scope[1],
@@ -218,9 +218,9 @@ def _facts_of(row: DayRow) -> Iterator[str]:
         command = f"blobdrop days close {row.day} --scope {row.customer}/{row.feed} --reason ..."
         yield f"it is held: {row.reason}; to close it all the same: {command}"
     elif row.closed_at is not None:
-        yield f"it was closed at {told(row.closed_at)}, version {row.version}" + (
-            f", by {row.by}: {row.reason}" if row.by else ""
-        )
+        empty = ", without rows" if row.state is Day.EMPTY else ""
+        by = f", by {row.by}: {row.reason}" if row.by else ""
+        yield f"it was closed at {told(row.closed_at)}, version {row.version}{empty}{by}"
     else:
         yield "the daemon is about to close it"
 

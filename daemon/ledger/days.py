@@ -32,7 +32,7 @@ class Day(enum.StrEnum):
     CLOSING = "closing"
     #: ready, closing -> closed: its metrics are in `metric_days`.
     CLOSED = "closed"
-    #: ready -> empty: it has no rows, and nothing was expected of it.
+    #: ready -> empty: it is closed like others, and has no rows. One without a report is none of its scope's days.
     EMPTY = "empty"
 
 
@@ -108,7 +108,7 @@ class Days:
 
     def newest(self, scope: Scope | None = None, *, before: str = "", limit: int = 1_000) -> tuple[DayRow, ...]:
         """Return days, the newest first, each version of them; only those of a scope, or before a day, if given."""
-        query = sa.select(days).where(days.c.state != Day.EMPTY)
+        query = sa.select(days).where(sa.or_(days.c.state != Day.EMPTY, days.c.report.is_not(None)))
         query = query.order_by(days.c.day.desc(), days.c.version.desc(), days.c.feed, days.c.customer).limit(limit)
         query = query if scope is None else query.where(*_of(scope))
         return self._rows(query.where(days.c.day < before) if before else query)
