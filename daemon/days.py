@@ -115,6 +115,7 @@ class Closing:
             former=computed.get(row.day, ()) if row.version > 1 else (),
             earlier=tuple(itertools.chain.from_iterable(earlier)),
             on_duplicate_key=feed.on_duplicate_key,
+            measures=feed.measures,
             root=store.root(METRIC_DAYS),
             unit=f"{self._parts.hold.session}-{next(self._units)}",
             memory_bytes=self._parts.workers.memory_bytes,
@@ -260,7 +261,8 @@ def _reasons(feed: Feed, report: Mapping[str, Any]) -> Sequence[str]:
         found.append(f"no rows of {', '.join(missing[:NAMED])}{more}, expected them (hold_if.metrics_missing)")
     if feed.on_duplicate_key is OnDuplicateKey.REJECT and report["superseded_rows"]:
         found.append(
-            f"{report['superseded_rows']:,} rows have the unit, day and metric of another row, expected none "
+            f"{report['superseded_rows']:,} rows have the unit, day and metric (or the timeuuid) of another row, "
+            "expected none "
             '(on_duplicate_key = "reject")'
         )
     return found

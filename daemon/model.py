@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from daemon.measures import Measure
 from validators.model import Dialect, Limits, Rows
 
 if TYPE_CHECKING:  # the seam speaks of these values, so at run time it imports them and not the other way round
@@ -176,6 +177,8 @@ class Feed:
     signal_gaps: SignalGaps = SignalGaps.INFER
     on_duplicate_key: OnDuplicateKey = OnDuplicateKey.LAST
     hold_if: HoldIf = field(default_factory=HoldIf)
+    #: Metrics that are computed of its rows, where these are none themselves.
+    measures: tuple[Measure, ...] = ()
     dialect: Dialect = field(default_factory=Dialect)
     #: The folder that relative contract files start from: the configuration file's.
     base: Path = Path()
