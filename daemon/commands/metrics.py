@@ -37,6 +37,9 @@ def metrics(config: Path | None, *, name: str | None, customer: str | None, vers
             rows = _rows(app.store_of(settings, ledger.identity), customer)
     if name is None:
         _print_catalog(_by_name(_newest(rows)), json=json)
+        defined = [metric.name for metric in settings.metrics]
+        if not json and (waiting := sorted(set(defined).difference(row["metric_name"] for row in rows))):
+            say("", f"Defined, and of no closed day yet: {', '.join(waiting)}")
     else:
         _print_one(
             [row for row in (rows if versions else _newest(rows)) if row["metric_name"] == name], name, rows, json

@@ -174,6 +174,13 @@ def _print_summary(tally: Tally, pending: int, tables: dict[str, str], seconds: 
     _print_counts("drops", [(state.value, tally.drops[state]) for state in State if state.final])
     say("")
     _print_counts("rows", [("read", rows.read), ("accepted", rows.accepted), ("rejected", rows.rejected)])
+    if tally.markers:
+        say("")
+        _print_counts("markers", [(standing.value, count) for standing, count in sorted(tally.markers.items())])
+    if tally.days_closed:
+        days = [f"{day} of {customer}/{feed}" for customer, feed, day in tally.days_closed[:NAMED]]
+        more = len(tally.days_closed) - len(days)
+        say("", f"Days closed: {', '.join(days)}" + (f" and {more:,} more" if more else ""))
     if pending:
         say("", f"{plural(pending, 'file')} left for another time: still being written")
     if tables:
