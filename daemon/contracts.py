@@ -13,10 +13,21 @@ from validators.judging import Policy
 
 @functools.cache
 def _loaded(
-    reference: str, base: Path, options: str, time_column: str | None, key: tuple[str, ...], row_wise: tuple[str, ...]
+    reference: str,
+    base: Path,
+    options: str,
+    time: tuple[str | None, str],
+    key: tuple[str, ...],
+    row_wise: tuple[str, ...],
 ) -> Contract:
     return load_contract(
-        reference, base=base, options=json.loads(options), time_column=time_column, key=key, row_wise=row_wise
+        reference,
+        base=base,
+        options=json.loads(options),
+        time_column=time[0],
+        time_unit=time[1],
+        key=key,
+        row_wise=row_wise,
     )
 
 
@@ -27,7 +38,7 @@ def contract_of(feed: Feed) -> Contract:
         ContractError: it cannot be loaded or honoured.
     """
     options = json.dumps(dict(feed.options), default=str)
-    return _loaded(feed.contract, feed.base, options, feed.time_column, feed.key, feed.row_wise)
+    return _loaded(feed.contract, feed.base, options, (feed.time_column, feed.time_unit), feed.key, feed.row_wise)
 
 
 def policy_of(feed: Feed) -> Policy:

@@ -105,6 +105,9 @@ class FeedSettings(Section):
         default_factory=dict, description="what the contract's function takes, where it is one"
     )
     time_column: str = Field("", description="the column that gives a row its day; empty for the contract's own")
+    time_unit: Literal["", "s", "ms"] = Field(
+        "", description="unit of whole numbers there, since 1970: s or ms; empty for the contract's own, or s"
+    )
     key: tuple[str, ...] = Field(
         (), description="the columns that make a row one of its kind; empty for the contract's own"
     )

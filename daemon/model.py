@@ -164,6 +164,8 @@ class Feed:
     options: Mapping[str, Any] = field(default_factory=dict)
     #: The column whose value gives a row its day; None for what the contract says itself.
     time_column: str | None = None
+    #: The unit of whole numbers in it: s or ms since 1970; empty for what the contract says itself.
+    time_unit: str = ""
     #: The columns that make a row one of its kind; empty for what the contract says itself.
     key: tuple[str, ...] = ()
     #: Rules of the user's own, by name, that look at one row at a time; `*` for all.
