@@ -84,6 +84,20 @@ def offsets_of(moments: npt.NDArray[np.int64], zone: dt.tzinfo) -> npt.NDArray[n
     return np.where(moments >= changes[inverse], after[inverse], before[inverse])
 
 
+def least_clock(moment: int, zone: str) -> int:
+    """Return the least that a clock in the zone shows from a moment on, as seconds since 1970 on that clock.
+
+    That is what it shows at the moment itself, but for one that is about to be set back.
+
+    Raises:
+        ContractError: there is no such zone.
+    """
+    clock = zone_of(zone)
+    before, after = _offset(moment, clock), _offset(moment + SECONDS_PER_DAY, clock)
+    shown = moment + before
+    return min(shown, _change(moment, clock) + after) if after < before else shown
+
+
 def _change(start: int, zone: dt.tzinfo) -> int:
     """Return the first moment of the day from `start` at which the offset is no longer that of its start."""
     old, low, high = _offset(start, zone), start, start + SECONDS_PER_DAY
