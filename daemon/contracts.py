@@ -6,7 +6,7 @@ import functools
 import json
 from pathlib import Path
 
-from daemon.model import ContractSummary, Feed
+from daemon.model import ContractSummary, Drop, Feed, Late
 from validators.contract import Contract, load_contract
 from validators.judging import Policy
 
@@ -41,9 +41,14 @@ def contract_of(feed: Feed) -> Contract:
     return _loaded(feed.contract, feed.base, options, (feed.time_column, feed.time_unit), feed.key, feed.row_wise)
 
 
-def policy_of(feed: Feed) -> Policy:
-    """Return what the feed wants of a verdict beyond its contract."""
-    return Policy(zone=feed.timezone, max_rejected_ratio=feed.max_rejected_ratio)
+def policy_of(feed: Feed, drop: Drop | None = None) -> Policy:
+    """Return what the feed wants of a verdict beyond its contract, on a drop with its watermark if one is given."""
+    return Policy(
+        zone=feed.timezone,
+        max_rejected_ratio=feed.max_rejected_ratio,
+        watermark=None if drop is None else drop.watermark,
+        refuses_late=feed.late is Late.QUARANTINE,
+    )
 
 
 def describe(feed: Feed) -> ContractSummary:

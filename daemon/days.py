@@ -23,8 +23,6 @@ from daemon.tally import Tally
 
 #: Closed days before a day that its rows are held against.
 TRAILING_DAYS: Final = 7
-#: Drops that a restated day's report names.
-MOST_DROPS: Final = 100
 #: Missing metrics that a reason names.
 NAMED: Final = 5
 
@@ -110,6 +108,8 @@ class Closing:
             customer=row.customer,
             day=row.day,
             version=row.version,
+            # Looked at before the files: what comes in between is in them, and counts as having come since.
+            as_of=self._parts.ledger.last_committed(row.feed),
             files=store.days(row.feed, row.customer).get(row.day, ()),
             drops=self._days.came(row.scope),
             former=computed.get(row.day, ()) if row.version > 1 else (),
@@ -137,36 +137,39 @@ class Closing:
             self._parts.store.sweep(METRIC_DAYS, [asked.unit])
             self._hold(row, [f"its metrics could not be computed: {error}"], None)
             return
-        report = self._report(row, figures)
+        report = self._report(row, asked, figures)
         reasons = () if row.by else tuple(_reasons(self._parts.feeds[row.feed], report))
         is_empty = not figures.rows + figures.test_rows
         if is_empty and not self._days.newest(row.scope, before=row.day, limit=1):
-            self._days.end(row, Day.EMPTY, None, self._parts.clock())  # it was asked for because of others' rows
+            self._days.end(
+                row, Day.EMPTY, None, self._parts.clock(), as_of=asked.as_of
+            )  # it was asked for because of others' rows
         elif reasons:
             self._parts.store.discard(METRIC_DAYS, figures.files)
             self._hold(row, reasons, report)
         elif is_empty:
-            self._days.end(row, Day.EMPTY, report, self._parts.clock())
+            self._days.end(row, Day.EMPTY, report, self._parts.clock(), as_of=asked.as_of)
             self._parts.log.info("day.empty", name=row.day, feed=row.feed, customer=row.customer)
         else:
-            self._close(row, figures, report)
+            self._close(row, asked, figures, report)
 
-    def _close(self, row: DayRow, figures: Figures, report: Mapping[str, Any]) -> None:
+    def _close(self, row: DayRow, asked: Asked, figures: Figures, report: Mapping[str, Any]) -> None:
         if figures.files:
-            self._commit(row, figures, report)
+            self._commit(row, asked, figures, report)
         else:
-            self._days.end(row, Day.CLOSED, report, self._parts.clock())
+            self._days.end(row, Day.CLOSED, report, self._parts.clock(), as_of=asked.as_of)
         self._tally.days_closed.append((row.customer, row.feed, row.day))
         shown = {name: report[name] for name in ("drops", "rows", "metrics")}
         self._parts.log.info(
             "day.closed", name=row.day, feed=row.feed, customer=row.customer, version=row.version, **shown
         )
 
-    def _commit(self, row: DayRow, figures: Figures, report: Mapping[str, Any]) -> None:
+    def _commit(self, row: DayRow, asked: Asked, figures: Figures, report: Mapping[str, Any]) -> None:
         ledger, store, now = self._parts.ledger, self._parts.store, self._parts.clock()
         self._adrift = True
         staged = Batch(number=0, feed=METRIC_DAYS, outcomes=(), files=figures.files)
-        batch = self._days.intend(row, staged, report, now, at_least=store.last_batch(METRIC_DAYS))
+        at_least = store.last_batch(METRIC_DAYS)
+        batch = self._days.intend(row, staged, report, now, as_of=asked.as_of, at_least=at_least)
         try:
             store.commit(batch, figures.schema)
         except StoreError as error:
@@ -198,16 +201,18 @@ class Closing:
             "day.held", name=row.day, feed=row.feed, customer=row.customer, reason=reason, remedy=remedy
         )
 
-    def _report(self, row: DayRow, figures: Figures) -> Mapping[str, Any]:
+    def _report(self, row: DayRow, asked: Asked, figures: Figures) -> Mapping[str, Any]:
         """Return what a person reads of a day before it closes, ready for JSON."""
         rows = self._days.rows_of(figures.drops)
+        late, aside = self._days.late_rows(row.scope, row.day, asked.as_of)
         before = self._trailing(row)
         return {
             "drops": len(figures.drops),
             "rows": figures.rows,
             "test_rows": figures.test_rows,
             "superseded_rows": figures.superseded_rows,
-            "late_rows": 0,
+            "late_rows": late,
+            "late_rows_in_quarantine": aside,
             "rejected_rows": rows.rejected,
             "rejected_ratio": rows.rejected / rows.read if rows.read else 0.0,
             "metrics": figures.metrics,
@@ -215,22 +220,21 @@ class Closing:
             "metrics_missing": list(figures.missing),
             "trailing_days": len(before),
             "trailing_median_rows": median(before) if before else None,
-            "restates": self._difference(row, figures),
+            "restates": self._difference(row, asked, figures),
         }
 
-    def _difference(self, row: DayRow, figures: Figures) -> Mapping[str, Any] | None:
+    def _difference(self, row: DayRow, asked: Asked, figures: Figures) -> Mapping[str, Any] | None:
         """Return what a restated day has otherwise than its version before; None for a first version."""
         former = self._days.before(row)
         if former is None:
             return None
-        later = self._days.later(figures.drops, former.closed_at or 0.0)
         names = ("metric", "id_type", "before", "after")
         return {
             "version": former.version,
             "rows_before": (former.report or {}).get("rows"),
             "rows_after": figures.rows,
             "metrics": [dict(zip(names, change, strict=True)) for change in figures.changes],
-            "because_of": list(later[:MOST_DROPS]),
+            "because_of": list(self._days.changed_by(row.scope, row.day, former.as_of or 0, asked.as_of)),
         }
 
     def _trailing(self, row: DayRow) -> list[int]:

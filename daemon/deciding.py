@@ -89,7 +89,7 @@ class Deciding:
             future.add_done_callback(lambda _: self._wake())
 
     def _review(self, decision: Decision, row: DropRow) -> Review:
-        drop = Drop(id=row.id, found=row.found, feed=row.feed, customer=row.customer)
+        drop = Drop(id=row.id, found=row.found, feed=row.feed, customer=row.customer, watermark=row.watermark)
         return Review(
             unit=self._name_unit(), decision=decision, drop=drop, state=row.state, rows=row.rows, sha256=row.sha256
         )

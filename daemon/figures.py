@@ -48,8 +48,9 @@ class Asked:
     customer: str
     day: str
     version: int
-    #: The data files that may have rows of it.
+    #: The data files that may have rows of it, and the feed's newest batch that is in them.
     files: tuple[str, ...]
+    as_of: int = 0
     #: Drops of the scope in the order in which they came: of two rows with one key the later drop's counts.
     drops: tuple[str, ...] = ()
     #: Data files of `metric_days` that may have an earlier version of the day.

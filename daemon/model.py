@@ -196,6 +196,8 @@ class Drop:
     customer: str
     #: 1 for the first go.
     attempt: int = 1
+    #: Its scope's when it was claimed first, unix seconds: rows before it are late, in every go. None for none.
+    watermark: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,6 +225,19 @@ class Held:
     at: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayRows:
+    """What a drop, or a decision on it, brings to one business day."""
+
+    #: ISO.
+    day: str
+    #: Rows that go into the table, and how many of them are late.
+    rows: int
+    late: int = 0
+    #: Late rows that are in quarantine.
+    aside: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What became of one drop: small, picklable, and enough for the ledger and the log."""
@@ -247,6 +262,8 @@ class Outcome:
     finished_at: float = 0.0
     #: The decision that it comes of; 0 for the drop's own work.
     decision: int = 0
+    #: What it brings to which days, in their order.
+    days: tuple[DayRows, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,6 +349,7 @@ __all__ = [
     "Batch",
     "ContractSummary",
     "DataFile",
+    "DayRows",
     "Dialect",
     "Drop",
     "Feed",

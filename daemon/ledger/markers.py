@@ -17,7 +17,7 @@ from daemon.ledger.database import Database
 from daemon.ledger.queries import chunked
 from daemon.ledger.rows import found_columns, found_from, iso, printable, storable
 from daemon.ledger.tables import awaited, drops, markers
-from daemon.ledger.verdicts import close_gaps, give, verdict_on, watermark_of
+from daemon.ledger.verdicts import close_gaps, give, verdict_on, watermark_of, watermarks
 from daemon.markers import Reading, Standing
 from daemon.model import Drop, Found, State
 from daemon.signals import Waits
@@ -136,13 +136,8 @@ class Markers:
 
     def watermarks(self) -> dict[Scope, int]:
         """Return the watermark of every scope that has one."""
-        query = (
-            sa.select(markers.c.feed, markers.c.customer, sa.func.max(markers.c.instant))
-            .where(markers.c.standing == Standing.APPLIED)
-            .group_by(markers.c.feed, markers.c.customer)
-        )
         with self._database.reading() as connection:
-            return {(feed, customer): instant for feed, customer, instant in connection.execute(query)}
+            return watermarks(connection)
 
     def under_way(self) -> dict[str, Scope]:
         """Return the uris of all drops that are under way or have failed, each with its scope."""

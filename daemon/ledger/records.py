@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -12,16 +12,17 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 
 from daemon.errors import NotFoundError
-from daemon.ledger import days, decisions, history, moves
+from daemon.ledger import dayrows, days, decisions, history, moves
 from daemon.ledger.days import Days
 from daemon.ledger.decisions import Decisions
 from daemon.ledger.hold import Hold, Holder, held, holder
-from daemon.ledger.markers import Markers
+from daemon.ledger.markers import Markers, Scope
 from daemon.ledger.moves import AT_WORK
 from daemon.ledger.opening import file_of, open_existing, open_ledger
 from daemon.ledger.queries import Queries, chunked, highest_batch
 from daemon.ledger.rows import Kind, noted, storable
 from daemon.ledger.tables import drops
+from daemon.ledger.verdicts import watermarks
 from daemon.model import Batch, Drop, Found, Outcome, State, numbered
 
 #: Where a go may begin. A failed drop needs `retry` first; an unmatched one may have a feed since.
@@ -99,19 +100,19 @@ class Ledger(Queries):
     def claim(self, wanted: Iterable[Drop], now: float) -> tuple[Drop, ...]:
         """Move new, found and unmatched drops to working; return those that were moved, each with its attempt.
 
-        The ledger counts the attempts, whatever the given ones say. Left out are drops that are being worked or have
-        been, as (uri, version) is never worked twice, and found ones that are to wait beyond `now`.
+        The ledger counts the attempts, whatever the given ones say, and gives each drop its scope's watermark at its
+        first claim, which it keeps. Left out are drops that are being worked or have been, as (uri, version) is never
+        worked twice, and found ones that are to wait beyond `now`.
         """
         given = {drop.id: drop for drop in wanted}
         with self._database.writing() as connection:
-            known = moves.standing(connection, given)
-            new = [
-                drop if drop.attempt == 1 else replace(drop, attempt=1)
-                for drop in given.values()
-                if drop.id not in known
+            known, marks = moves.standing(connection, given), watermarks(connection)
+            new = [_first(drop, marks.get(_scope(drop))) for drop in given.values() if drop.id not in known]
+            free = [row for row in known.values() if row.state in CLAIMABLE and row.not_before <= now]
+            again = [
+                replace(given[row.id], attempt=row.attempt + 1, watermark=_watermark(row, given[row.id], marks))
+                for row in free
             ]
-            free = (row for row in known.values() if row.state in CLAIMABLE and row.not_before <= now)
-            again = [replace(given[row.id], attempt=row.attempt + 1) for row in free]
             moves.insert(connection, drops, [moves.new_row(drop.id, drop.found, now, drop) for drop in new])
             moves.update(connection, [moves.again(drop) for drop in again], state=State.WORKING.value, changed_at=now)
             for chunk in chunked(drop.id for drop in (*new, *again)):
@@ -219,7 +220,8 @@ class Ledger(Queries):
             ids = [outcome.drop_id for outcome in open_ones]
             moves.require_working(connection, ids, AT_WORK, "cannot be finished")
             moves.end(connection, open_ones, Kind.FINISHED, now)
-            moves.supersede(connection, open_ones, (), now)
+            dayrows.bring(connection, open_ones, 0)
+            dayrows.take(connection, moves.supersede(connection, open_ones, (), now), 0)
 
     def intend(self, batch: Batch, now: float, *, at_least: int = 0) -> Batch:
         """Store a batch before its table transaction, and return it under its number.
@@ -258,7 +260,9 @@ class Ledger(Queries):
                     connection, ids, _in_batch(batch), f"cannot be recorded with batch {batch.number}"
                 )
                 moves.end(connection, batch.outcomes, Kind.RECORDED, now)
-            moves.supersede(connection, batch.outcomes, batch.replaces, now)
+                dayrows.bring(connection, batch.outcomes, batch.number)
+            replaced = moves.supersede(connection, batch.outcomes, batch.replaces, now)
+            dayrows.take(connection, replaced, batch.number)
             days.settle(connection, batch, now, held=True)
 
     def forget(self, batch: Batch, now: float, reason: str = "") -> None:
@@ -325,6 +329,22 @@ class Ledger(Queries):
                 moves.move(connection, (drops.c.id.in_(chunk), *where), kind, state, now, **values)
                 for chunk in chunked(drop_ids)
             )
+
+
+def _scope(drop: Drop) -> Scope:
+    return drop.feed, storable(drop.customer)
+
+
+def _first(drop: Drop, watermark: int | None) -> Drop:
+    same = drop.attempt == 1 and drop.watermark == watermark
+    return drop if same else replace(drop, attempt=1, watermark=watermark)
+
+
+def _watermark(row: Any, drop: Drop, marks: Mapping[Scope, int]) -> int | None:
+    """Return the watermark that a drop goes on under: that of its first claim, unless that was for another scope."""
+    was_claimed = row.state == State.FOUND and (row.feed, row.customer) == _scope(drop)
+    kept: int | None = row.watermark
+    return kept if was_claimed else marks.get(_scope(drop))
 
 
 def _in_batch(batch: Batch) -> moves.Where:

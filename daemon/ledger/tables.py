@@ -31,7 +31,7 @@ import sqlalchemy as sa
 
 #: Every revision of these tables, oldest first; the last is what this program works with. A test holds it against
 #: the migrations, so that the version can be judged without importing Alembic.
-REVISIONS: Final = ("0001", "0002", "0003", "0004")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
 HEAD: Final = REVISIONS[-1]
 
 metadata: Final = sa.MetaData()
@@ -187,6 +187,14 @@ drops = sa.Table(
         server_default=ZERO,
         comment="Do not settle before then, unix seconds",
     ),
+    sa.Column("watermark", sa.BigInteger, comment="Its scope's when it was claimed first, unix seconds; null: none"),
+    sa.Column(
+        "rows_late",
+        sa.BigInteger,
+        nullable=False,
+        server_default=ZERO,
+        comment="Records before that watermark, whether accepted or rejected",
+    ),
     sa.ForeignKeyConstraint(["feed", "batch"], ["batches.feed", "batches.number"], name="drops_in_batch"),
 )
 
@@ -323,7 +331,25 @@ days = sa.Table(
         "by", sa.Text, nullable=False, server_default=EMPTY, comment="Who had it closed or restated; empty: nobody"
     ),
     sa.Column("batch", sa.BigInteger, comment="The batch of `metric_days` that holds its metrics; null for none"),
+    sa.Column("as_of", sa.BigInteger, comment="The feed's newest batch that it was computed from; null before"),
 )
+
+#: What each batch has brought to each business day, and taken from it: negative for drops that others have replaced.
+day_rows = sa.Table(
+    "day_rows",
+    metadata,
+    sa.Column("feed", sa.Text, nullable=False, comment="The feed"),
+    sa.Column("customer", sa.Text, nullable=False, comment="The customer"),
+    sa.Column("day", sa.Text, nullable=False, comment="The day in the feed's zone, ISO"),
+    sa.Column("batch", sa.BigInteger, nullable=False, comment="The feed's batch; 0 for a drop that was in none"),
+    sa.Column("drop_id", sa.Text, nullable=False, comment="Whose rows they are"),
+    sa.Column("rows", sa.BigInteger, nullable=False, comment="Rows of the day that came into the table"),
+    sa.Column("late", sa.BigInteger, nullable=False, comment="How many of them were late"),
+    sa.Column("aside", sa.BigInteger, nullable=False, comment="Late rows of the day that went into quarantine"),
+)
+
+sa.Index("day_rows_by_day", day_rows.c.feed, day_rows.c.customer, day_rows.c.day, day_rows.c.batch)
+sa.Index("day_rows_by_drop", day_rows.c.drop_id)
 
 sa.Index(
     "days_unclosed",

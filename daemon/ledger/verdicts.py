@@ -15,6 +15,16 @@ from daemon.signals import Waits, Weighed, loaded_since, weigh
 Scope = tuple[str, str]
 
 
+def watermarks(connection: sa.Connection) -> dict[tuple[str, str], int]:
+    """Return the watermark of every scope that has one, unix seconds."""
+    query = (
+        sa.select(markers.c.feed, markers.c.customer, sa.func.max(markers.c.instant))
+        .where(markers.c.standing == Standing.APPLIED)
+        .group_by(markers.c.feed, markers.c.customer)
+    )
+    return {(feed, customer): instant for feed, customer, instant in connection.execute(query)}
+
+
 def watermark_of(connection: sa.Connection, scope: Scope) -> int | None:
     """Return the newest instant that was applied in a scope, unix seconds; None before the first."""
     applied = (markers.c.feed == scope[0], markers.c.customer == scope[1], markers.c.standing == Standing.APPLIED)
