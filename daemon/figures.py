@@ -86,8 +86,9 @@ class Figures:
     #: Names of metrics that are expected, and of those that are not there.
     expected: int = 0
     missing: tuple[str, ...] = ()
-    #: What has changed since the version before: (metric, id type, value before, value now), the first of them.
-    changes: tuple[tuple[str, str, float | None, float | None], ...] = ()
+    #: What has changed since the version before, the first of it: metric, id type, value before and now, and whether
+    #: the metric is new, gone, or there in both.
+    changes: tuple[tuple[str, str, float | None, float | None, str], ...] = ()
     #: Its rows for `metric_days`, staged; none where the feed has no metrics.
     files: tuple[DataFile, ...] = ()
     schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
@@ -122,9 +123,10 @@ def _with_metrics(database: duckdb.DuckDBPyConnection, asked: Asked, counted: Fi
     _sum(database)
     if asked.measures and counted.rows:
         database.execute(_NOTHING)
-    table = _metric_rows(database, asked)
     expected, missing = _missing(database, asked)
+    (metrics,) = _one(database, "SELECT count(*) FROM metrics")
     changes = _changes(database, asked) if asked.former else ()
+    table = _metric_rows(database, asked)
     file, schema = (None, pa.schema([])) if not table.num_rows else _staged(table, asked)
     (superseded,) = _one(database, superseded_rows)
     return Figures(
@@ -132,7 +134,7 @@ def _with_metrics(database: duckdb.DuckDBPyConnection, asked: Asked, counted: Fi
         test_rows=counted.test_rows,
         superseded_rows=superseded,
         drops=counted.drops,
-        metrics=table.num_rows,
+        metrics=metrics,
         expected=expected,
         missing=missing,
         changes=changes,
@@ -293,24 +295,39 @@ def _missing(database: duckdb.DuckDBPyConnection, asked: Asked) -> tuple[int, tu
     return len(found), tuple(name for name, missing in found if missing)
 
 
+#: What there was in the version before.
+_FORMER = """
+    CREATE TEMP TABLE former AS
+    SELECT metric_name, id_type, kind, coalesce(ratio, sum) AS value
+    FROM read_parquet(getvariable('former'), union_by_name = true, hive_partitioning = false)
+    WHERE customer = $customer AND feed = $feed AND kind <> 'gone' AND version = $version
+"""
+#: A row of this kind stands for a metric that is gone, so that nobody takes its former version for the newest.
+_GONE = """
+    INSERT INTO metrics BY NAME
+    SELECT metric_name, id_type, 'gone' AS kind, 0 AS rows, 0 AS units, 0 AS superseded, 0 AS valued
+    FROM former ANTI JOIN metrics USING (metric_name, id_type)
+"""
+_CHANGED = """
+    SELECT metric_name, id_type, former.value, now.value,
+        CASE WHEN former.kind IS NULL THEN 'new' WHEN now.kind = 'gone' THEN 'gone' ELSE 'changed' END
+    FROM former FULL JOIN (
+        SELECT metric_name, id_type, kind, coalesce(numerator / nullif(denominator, 0), sum) AS value FROM metrics
+    ) AS now USING (metric_name, id_type)
+    WHERE former.value IS DISTINCT FROM now.value OR former.kind IS NULL OR now.kind = 'gone'
+    ORDER BY 1, 2 LIMIT $most
+"""
+
+
 def _changes(
     database: duckdb.DuckDBPyConnection, asked: Asked
-) -> tuple[tuple[str, str, float | None, float | None], ...]:
-    """Return the metrics whose sum, or ratio, is another one than in the version before."""
+) -> tuple[tuple[str, str, float | None, float | None, str], ...]:
+    """Return the metrics that are other ones than in the version before, by sum or ratio; note those that are gone."""
     database.execute("SET VARIABLE former = $1", [list(asked.former)])
-    query = """
-        WITH former AS (
-            SELECT metric_name, id_type, coalesce(ratio, sum) AS value
-            FROM read_parquet(getvariable('former'), union_by_name = true, hive_partitioning = false)
-            WHERE customer = $customer AND feed = $feed AND version = $version
-        ), now AS (
-            SELECT metric_name, id_type, coalesce(numerator / nullif(denominator, 0), sum) AS value FROM metrics
-        )
-        SELECT metric_name, id_type, former.value, now.value FROM former FULL JOIN now USING (metric_name, id_type)
-        WHERE former.value IS DISTINCT FROM now.value ORDER BY 1, 2 LIMIT $most
-    """
-    of = {"customer": asked.customer, "feed": asked.feed, "version": asked.version - 1, "most": MOST_CHANGES}
-    return tuple(database.execute(query, of).fetchall())
+    of = {"customer": asked.customer, "feed": asked.feed, "version": asked.version - 1}
+    database.execute(_FORMER, of)
+    database.execute(_GONE)
+    return tuple(database.execute(_CHANGED, {"most": MOST_CHANGES}).fetchall())
 
 
 def _staged(table: pa.Table, asked: Asked) -> tuple[DataFile, pa.Schema]:
@@ -324,8 +341,8 @@ def _staged(table: pa.Table, asked: Asked) -> tuple[DataFile, pa.Schema]:
 
 
 def _one(database: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
-    row = database.execute(query).fetchone()
-    return tuple(int(each) for each in row) if row else ()
+    (row,) = database.execute(query).fetchall()
+    return tuple(int(each) for each in row)
 
 
 @contextmanager

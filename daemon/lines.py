@@ -96,6 +96,10 @@ def _held(fields: Fields) -> str:
     return f"{fields['customer']}/{fields['feed']}: {fields['reason']}; to close it: {fields['remedy']}"
 
 
+def _changed(fields: Fields) -> str:
+    return f"{fields['customer']}/{fields['feed']}: {fields['note']}; {fields['remedy']}"
+
+
 def _said(fields: Fields) -> str:
     return str(fields.get("reason") or fields.get("note") or "")
 
@@ -115,7 +119,7 @@ _KINDS: Final[Mapping[str, Mapping[str, Callable[[Fields], str]]]] = {
     "drop": _SAYS,
     "marker": dict.fromkeys((*Standing, "unread", "unsettled"), _marked),
     "signal": dict.fromkeys((*Standing, "unread", "unsettled"), _marked),
-    "day": {"closed": _closed, "empty": _empty, "held": _held},
+    "day": {"closed": _closed, "empty": _empty, "held": _held, "changed": _changed},
     "decision": {"done": _done, "refused": _done, "failed": _done, "retried": _retried},
 }
 

@@ -167,8 +167,8 @@ class Loop:
         """List if it is time, work, commit; return the seconds until there may be more to do."""
         self._woken.clear()
         took = self._ingest.collect()
-        now = self._clock()
-        if now >= self._next_listing or self._arrived.is_set() or self._has_ended(took) or self._is_asked():
+        now, asked = self._clock(), self._is_asked()
+        if now >= self._next_listing or self._arrived.is_set() or self._has_ended(took) or asked:
             # Cleared before the listing: what arrives in its middle may lie in a folder that it has passed.
             self._arrived.clear()
             self._ingest.settle_late()
@@ -199,7 +199,8 @@ class Loop:
             return False
         since, self._newest = self._newest, self._ledger.decisions.newest()
         self._next_notice = now + NOTICE_SECONDS
-        return self._newest != since and self._ledger.decisions.is_asked(since)
+        decided = self._newest != since and self._ledger.decisions.is_asked(since)
+        return decided or self._closing.is_asked()
 
     def _admit(self, arrivals: Arrivals, now: float) -> None:
         if arrivals.gone:

@@ -60,12 +60,13 @@ def _name(row: Row) -> Name:
 
 
 def _newest(rows: Sequence[Row]) -> Sequence[Row]:
-    """Return the rows of each day's newest version."""
+    """Return the rows of each day's newest version, but for those that stand for metrics that are gone."""
     version: dict[tuple[str, str, dt.date], int] = {}
     for row in rows:
         day = (row["feed"], row["customer"], row["date"])
         version[day] = max(row["version"], version.get(day, 0))
-    return [row for row in rows if row["version"] == version[row["feed"], row["customer"], row["date"]]]
+    newest = (row for row in rows if row["version"] == version[row["feed"], row["customer"], row["date"]])
+    return [row for row in newest if row["kind"] != "gone"]
 
 
 def _by_name(rows: Sequence[Row]) -> Mapping[Name, Sequence[Row]]:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from daemon.ledger import moves
 from daemon.ledger.queries import chunked
 from daemon.ledger.rows import storable
-from daemon.ledger.tables import day_rows, days, drops
+from daemon.ledger.tables import SOME_LATE, day_rows, days, drops
 from daemon.model import Outcome
 
 #: A feed's name and a customer's.
@@ -33,14 +33,20 @@ class Change:
     customer: str
     #: ISO.
     day: str
-    #: The newest version of the day.
+    #: The newest version of the day, and whether it had a report: where not, it was none of its scope's days.
     version: int
+    reported: bool
     #: Rows that came, and how many of them were late; rows that left.
     came: int
     late: int
     left: int
     #: The newest batch that has changed it.
     batch: int
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Which day it is of: feed, customer, ISO day."""
+        return self.feed, self.customer, self.day
 
     @property
     def said(self) -> str:
@@ -51,9 +57,9 @@ class Change:
         left = f"{self.left:,} left" if self.left else ""
         return ", ".join(part for part in (came if self.came else "", left) if part)
 
-    def to_json(self) -> dict[str, int]:
+    def to_json(self) -> dict[str, int | str]:
         """Return what a machine may read, ready for `json.dumps`."""
-        return {"rows_came": self.came, "rows_late": self.late, "rows_left": self.left}
+        return {"rows_came": self.came, "late_rows": self.late, "rows_left": self.left, "says": self.said}
 
 
 def bring(connection: sa.Connection, outcomes: Iterable[Outcome], batch: int) -> None:
@@ -94,6 +100,14 @@ def late_rows(connection: sa.Connection, scope: Scope, day: str, as_of: int | No
     return int(late), int(aside)
 
 
+def late_by_day(connection: sa.Connection) -> dict[tuple[str, str, str], tuple[int, int]]:
+    """Return for each day (feed, customer, ISO day) with late rows how many are in the table, and in quarantine."""
+    key = (day_rows.c.feed, day_rows.c.customer, day_rows.c.day)
+    query = sa.select(*key, sa.func.sum(day_rows.c.late), sa.func.sum(day_rows.c.aside)).where(SOME_LATE).group_by(*key)
+    found = connection.execute(query)
+    return {(feed, customer, day): (int(late), int(aside)) for feed, customer, day, late, aside in found}
+
+
 def names(connection: sa.Connection, scope: Scope, day: str, after: int, until: int | None = None) -> tuple[str, ...]:
     """Return the names of the drops that have changed a day after a batch, and until another one if given."""
     query = sa.select(drops.c.name).join(day_rows, day_rows.c.drop_id == drops.c.id).distinct().order_by(drops.c.name)
@@ -118,16 +132,26 @@ def changes(connection: sa.Connection, states: Iterable[str]) -> tuple[Change, .
             days.c.customer,
             days.c.day,
             days.c.version,
+            days.c.report.is_not(None).label("reported"),
             *(sa.func.sum(each).label(name) for name, each in (("came", came), ("late", late), ("left", left))),
             sa.func.max(day_rows.c.batch).label("batch"),
         )
         .where(days.c.state.in_(list(states)), days.c.version == newest.scalar_subquery())
         .where(day_rows.c.feed == days.c.feed, day_rows.c.customer == days.c.customer, day_rows.c.day == days.c.day)
         .where(day_rows.c.batch > days.c.as_of, day_rows.c.rows != 0)
-        .group_by(days.c.feed, days.c.customer, days.c.day, days.c.version)
+        .group_by(days.c.feed, days.c.customer, days.c.day, days.c.version, days.c.report.is_not(None))
         .order_by(days.c.day, days.c.feed, days.c.customer)
     )
     return tuple(Change(**row._asdict()) for row in connection.execute(query))
+
+
+def unknown(connection: sa.Connection) -> tuple[Scope, ...]:
+    """Return the scopes with late rows in the table of days that the ledger does not have: they had no rows before."""
+    has = sa.select(days.c.day).where(
+        days.c.feed == day_rows.c.feed, days.c.customer == day_rows.c.customer, days.c.day == day_rows.c.day
+    )
+    query = sa.select(day_rows.c.feed, day_rows.c.customer).where(SOME_LATE, day_rows.c.late > 0, sa.not_(has.exists()))
+    return tuple((feed, customer) for feed, customer in connection.execute(query.distinct()))
 
 
 def _rows(outcome: Outcome, scope: Scope, batch: int) -> Iterator[dict[str, Any]]:

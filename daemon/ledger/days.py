@@ -154,6 +154,16 @@ class Days:
         with self._database.reading() as connection:
             return dayrows.late_rows(connection, scope, day, as_of)
 
+    def late_by_day(self) -> dict[tuple[str, str, str], tuple[int, int]]:
+        """Return the same for each day with late rows, by feed, customer and ISO day."""
+        with self._database.reading() as connection:
+            return dayrows.late_by_day(connection)
+
+    def late_scopes(self) -> tuple[Scope, ...]:
+        """Return the scopes in which late rows have come for days that the ledger does not have."""
+        with self._database.reading() as connection:
+            return dayrows.unknown(connection)
+
     def changed_by(self, scope: Scope, day: str, after: int, until: int | None = None) -> tuple[str, ...]:
         """Return the names of the drops that have changed a day after a batch, and until another one if given."""
         with self._database.reading() as connection:

@@ -327,8 +327,8 @@ class Queries:
 
 def highest_batch(connection: sa.Connection, feed: str, *where: sa.ColumnElement[bool]) -> int:
     """Return the feed's highest batch number, of the batches that match; 0 for none."""
-    query = sa.select(sa.func.max(batches.c.number)).where(batches.c.feed == feed, *where)
-    return connection.execute(query).scalar() or 0
+    query = sa.select(batches.c.number).where(batches.c.feed == feed, *where)
+    return connection.execute(query.order_by(batches.c.number.desc()).limit(1)).scalar() or 0
 
 
 #: A drop's state where its index is not to be used, which may seem as narrow as another one, and is not.

@@ -350,6 +350,16 @@ day_rows = sa.Table(
 
 sa.Index("day_rows_by_day", day_rows.c.feed, day_rows.c.customer, day_rows.c.day, day_rows.c.batch)
 sa.Index("day_rows_by_drop", day_rows.c.drop_id)
+#: Of few rows a day's figures of late ones are made.
+SOME_LATE: Final = sa.text("late <> 0 OR aside <> 0")
+sa.Index(
+    "day_rows_late",
+    day_rows.c.feed,
+    day_rows.c.customer,
+    day_rows.c.day,
+    sqlite_where=SOME_LATE,
+    postgresql_where=SOME_LATE,
+)
 
 sa.Index(
     "days_unclosed",

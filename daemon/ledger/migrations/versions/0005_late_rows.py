@@ -35,3 +35,5 @@ def upgrade() -> None:
     )
     op.create_index("day_rows_by_day", "day_rows", ["feed", "customer", "day", "batch"])
     op.create_index("day_rows_by_drop", "day_rows", ["drop_id"])
+    some = sa.text("late <> 0 OR aside <> 0")
+    op.create_index("day_rows_late", "day_rows", ["feed", "customer", "day"], sqlite_where=some, postgresql_where=some)
