@@ -11,7 +11,7 @@ from daemon.asking import Config, Json, examples, perform
 days = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
-    help="List business days; close one that is held; compute a closed one again.",
+    help="List business days; close a held one, compute one again.",
     epilog=examples(
         "blobdrop days",
         "blobdrop days --explain 2026-03-01",
@@ -31,7 +31,7 @@ def list_days(
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """List business days; close one that is held; compute a closed one again."""
+    """List business days; close a held one, compute one again."""
     if context.invoked_subcommand is None:
         perform("days.days", config=config, explain=explain, json=json)
 

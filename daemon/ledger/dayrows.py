@@ -51,15 +51,18 @@ class Change:
     @property
     def said(self) -> str:
         """What has changed, in words."""
-        came = f"{self.came:,} {'row' if self.came == 1 else 'rows'} came" + (
-            f" ({self.late:,} late)" * bool(self.late)
-        )
-        left = f"{self.left:,} left" if self.left else ""
-        return ", ".join(part for part in (came if self.came else "", left) if part)
+        late = f" ({self.late:,} late)" if self.late else ""
+        came = f"{_rows_in_words(self.came)} came{late}" if self.came else ""
+        left = f"{_rows_in_words(self.left)} left" if self.left else ""
+        return ", ".join(part for part in (came, left) if part)
 
     def to_json(self) -> dict[str, int | str]:
         """Return what a machine may read, ready for `json.dumps`."""
         return {"rows_came": self.came, "late_rows": self.late, "rows_left": self.left, "says": self.said}
+
+
+def _rows_in_words(count: int) -> str:
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
 
 
 def bring(connection: sa.Connection, outcomes: Iterable[Outcome], batch: int) -> None:

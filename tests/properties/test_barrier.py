@@ -47,6 +47,15 @@ class Thing:
     modified: float
     #: seen (in the source), working, back (to be worked again), failed, final.
     state: str = "seen"
+    #: Whether it was ever claimed, and its customer's watermark then: by that its rows are late, in every go.
+    claimed: bool = False
+    watermark: int | None = None
+
+    def claim(self, watermark: int | None) -> None:
+        """Begin a go."""
+        if not self.claimed:
+            self.claimed, self.watermark = True, watermark
+        self.state = "working"
 
 
 @dataclass
@@ -182,7 +191,8 @@ class Barrier(RuleBasedStateMachine):
             self.model.things[name] = [each for each in things if each.state != "back" or each.version == here]
         for drop in self.claims.claim(arrivals.drops):
             self.claimed[drop.id] = drop
-            self.model.of(drop).state = "working"
+            self.model.of(drop).claim(self.model.watermarks.get(drop.customer))
+            assert drop.watermark == self.model.of(drop).watermark
         self.ready.turn(arrivals)
         self.expect({found.version for found in arrivals.markers})
 
@@ -268,6 +278,15 @@ class Barrier(RuleBasedStateMachine):
         assert told == wanted
         found = {customer: at for (_, customer), at in self.ledger.markers.watermarks().items()}
         assert found == self.model.watermarks
+
+    @invariant()
+    def each_drop_keeps_the_watermark_of_its_first_claim(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        things = {(name, each.version): each for name, things in self.model.things.items() for each in things}
+        for row in self.ledger.drops(limit=10_000):
+            thing = things.get((row.name, int(row.version)))
+            assert thing is None or not thing.claimed or row.watermark == thing.watermark
 
 
 Barrier.TestCase.settings = settings(
