@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from daemon.model import State
-from validators.model import Problem, Rows, Sample, Verdict
+from validators.model import LATE, Problem, Rows, Sample, Verdict
 from validators.sentences import printable
 
 #: How an entry stands whose drop's place a newer version of the file has taken.
@@ -61,6 +61,11 @@ class Report:
     def sampled(self) -> bool:
         """Whether some rule shows fewer samples than it counts."""
         return any(sampled(problem) for problem in self.problems)
+
+    @property
+    def is_only_late(self) -> bool:
+        """Whether rows were set aside because they are late and for nothing else: nothing in them is to be mended."""
+        return bool(self.problems) and all(problem.rule == LATE for problem in self.problems)
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as `report.json` has it: plain values, times in ISO 8601 and UTC, names printable."""

@@ -16,6 +16,7 @@ from validators.checking import DropHit, check_rows
 from validators.contract import Contract, Match
 from validators.errors import FileProblem
 from validators.model import (
+    LATE,
     SAMPLES_PER_RULE,
     Chunk,
     Hit,
@@ -28,9 +29,6 @@ from validators.model import (
     Verdict,
 )
 from validators.sampling import of_record, of_rows
-
-#: The rule that rows before the watermark break. It says nothing of what is in them.
-LATE = "late"
 
 MALFORMED_HINTS = {
     "field_count": "check for a missing or extra delimiter, and for text that needs quotes",

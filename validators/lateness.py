@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 
 from validators.contract import Contract
 from validators.days import PER_SECOND, SECONDS_PER_DAY, least_clock
-from validators.judging import LATE, Judged, Policy
+from validators.judging import Judged, Policy
 from validators.kinds import Kind
-from validators.model import Hit, Mask
+from validators.model import LATE, Hit, Mask
 from validators.texts import Array, flat
 
 #: Days by which a zone's clock may be ahead of UTC, rounded up.

@@ -24,6 +24,8 @@ Broken = tuple[str, str | None, Numbers]
 
 #: The first samples of each rule that a report shows; counts are always exact.
 SAMPLES_PER_RULE = 10
+#: The rule that rows before the watermark break. It says nothing of what is in them.
+LATE = "late"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from validators.contract import Contract
-from validators.judging import LATE, Judged, dayless
-from validators.model import Broken, Hit, Mask
+from validators.judging import Judged, dayless
+from validators.model import LATE, Broken, Hit, Mask
 from validators.rules import CHECK_ERROR, NOT_NULLABLE, TYPE, Rule, Scope
 from validators.wholedrop import DropHit
 

@@ -148,13 +148,23 @@ class Barrier(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ WHAT CUSTOMERS DO
 
-    @rule(customer=customers, number=numbers, ago=st.sampled_from([0, 0, 1, 2, 10, 60]))
+    @rule(customer=customers, number=numbers, ago=st.sampled_from([0, 0, 1, 2, 10, 60, -8]))
     def drop(self, customer: str, number: int, ago: int) -> None:
-        """Drop a file, or overwrite one; clocks may be behind."""
-        name = f"{customer}/metrics/{number}.csv"
-        self.source.put(name, b"x", modified=self.now - ago)
+        """Drop a file, or overwrite one; the source's clock may be behind, or ahead."""
+        self.put(f"{customer}/metrics/{number}.csv", self.now - ago)
+
+    @precondition(lambda self: any(not mark.verdict for mark in self.model.marks))
+    @rule(choice=st.integers(0, 3), number=numbers)
+    def tie(self, choice: int, number: int) -> None:
+        """Drop a file whose time is just that of a marker which has no verdict yet."""
+        marks = [mark for mark in self.model.marks if not mark.verdict]
+        mark = marks[choice % len(marks)]
+        self.put(f"{mark.customer}/metrics/{number}.csv", mark.modified)
+
+    def put(self, name: str, modified: float) -> None:
+        self.source.put(name, b"x", modified=modified)
         things = [each for each in self.model.things.get(name, ()) if each.state != "seen"]
-        self.model.things[name] = [*things, Thing(self.version(name) or 0, self.now - ago)]
+        self.model.things[name] = [*things, Thing(self.version(name) or 0, modified)]
 
     @rule(customer=customers, number=numbers)
     def take_away(self, customer: str, number: int) -> None:
@@ -164,7 +174,7 @@ class Barrier(RuleBasedStateMachine):
             self.source.take(name)
             self.model.things[name] = [each for each in self.model.things[name] if each.state != "seen"]
 
-    @rule(customer=customers, day=st.integers(0, 3), ago=st.sampled_from([0, 1, 10]), signals=st.booleans())
+    @rule(customer=customers, day=st.integers(0, 3), ago=st.sampled_from([0, 1, 10, -8]), signals=st.booleans())
     def mark(self, customer: str, day: int, ago: int, *, signals: bool) -> None:
         """Drop a marker or a signal, or overwrite one that nobody has read."""
         file, instant = "signals/s.csv" if signals else "_READY", FIRST + day * 86_400

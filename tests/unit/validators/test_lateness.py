@@ -17,10 +17,10 @@ from daemon.daybounds import last_complete
 from validators.contract import Contract
 from validators.days import SECONDS_PER_DAY, least_clock
 from validators.files import check_file
-from validators.judging import LATE, Judged, Policy
+from validators.judging import Judged, Policy
 from validators.lateness import with_lateness
 from validators.metrics import precomputed_metrics
-from validators.model import Verdict
+from validators.model import LATE, Verdict
 
 #: 2026-03-02T08:00:00Z, the end of 2026-03-01 in Etc/GMT+8.
 WATERMARK = 1_772_438_400
