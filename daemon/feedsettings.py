@@ -121,7 +121,7 @@ class FeedSettings(Section):
         OnRevision.REPLACE, description="new bytes under an old name: replace, append or reject"
     )
     late: Late = Field(
-        Late.QUARANTINE, description="rows before the watermark: quarantine, accept or restate; so far all are accepted"
+        Late.QUARANTINE, description="rows before the watermark: quarantine, accept, or restate their closed days"
     )
     ready_needs: ReadyNeeds = Field(
         ReadyNeeds.FINAL, description="drops that a marker waits for must be final, or settled, which takes failed ones"

@@ -153,13 +153,21 @@ class Barrier(RuleBasedStateMachine):
         """Drop a file, or overwrite one; the source's clock may be behind, or ahead."""
         self.put(f"{customer}/metrics/{number}.csv", self.now - ago)
 
-    @precondition(lambda self: any(not mark.verdict for mark in self.model.marks))
-    @rule(choice=st.integers(0, 3), number=numbers)
-    def tie(self, choice: int, number: int) -> None:
-        """Drop a file whose time is just that of a marker which has no verdict yet."""
-        marks = [mark for mark in self.model.marks if not mark.verdict]
-        mark = marks[choice % len(marks)]
-        self.put(f"{mark.customer}/metrics/{number}.csv", mark.modified)
+    @rule(
+        customer=customers, number=numbers, day=st.integers(1, 3), after=st.sampled_from([0, 0, 1]), ahead=st.booleans()
+    )
+    def squeeze(self, customer: str, number: int, day: int, after: int, *, ahead: bool) -> None:
+        """Drop a file between a marker's listing and its verdict, whose time is just the marker's, or a second later.
+
+        Chance alone hardly ever does that. Where the source's clock is ahead the file is incomplete at the verdict.
+        """
+        self.mark(customer, day, ago=-8 if ahead else 0, signals=False)
+        time = self.model.marks[-1].modified
+        self.listing(1)
+        if ahead:
+            self.listing(10)
+        self.put(f"{customer}/metrics/{number}.csv", time + after)
+        self.listing(1)
 
     def put(self, name: str, modified: float) -> None:
         self.source.put(name, b"x", modified=modified)
