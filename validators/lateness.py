@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from validators.contract import Contract
+from validators.contract import TIME_UNITS, Contract
 from validators.days import PER_SECOND, SECONDS_PER_DAY, least_clock
 from validators.judging import Judged, Policy
 from validators.kinds import Kind
@@ -67,19 +67,22 @@ def _late(judged: Judged, contract: Contract, watermark: int, zone: str) -> Mask
     late: Array | None = None
     for name in contract.time_columns:
         if late is None or late.null_count:
-            before = _before(flat(judged.typed[name]), kinds[name], watermark, zone)
+            before = _before(flat(judged.typed[name]), kinds[name], watermark, zone, TIME_UNITS[contract.time_unit])
             late = before if late is None else pc.coalesce(late, before)
     mask: Mask = pc.fill_null(late, False).to_numpy(zero_copy_only=False)
     return mask if mask.any() else None
 
 
-def _before(values: Array, kind: Kind, watermark: int, zone: str) -> Array:
-    """Tell of each time whether it lies before the watermark; null where there is none."""
+def _before(values: Array, kind: Kind, watermark: int, zone: str, per_second: int) -> Array:
+    """Tell of each time whether it lies before the watermark; null where there is none.
+
+    `per_second` of the unit of whole numbers make a second.
+    """
     if kind is Kind.DATE:
         day = _least_clock(watermark, zone) // SECONDS_PER_DAY
         return pc.less(values.cast(pa.int32()), np.int32(day))
     if kind is Kind.INTEGER:
-        return pc.less(values, watermark)
+        return pc.less(values, watermark * per_second)
     instant = _least_clock(watermark, zone) if values.type.tz is None else watermark
     return pc.less(values.cast(pa.int64()), instant * PER_SECOND[values.type.unit])
 

@@ -214,8 +214,8 @@ def test_a_correction_restates_its_day_and_says_which_metrics_are_gone(late_of: 
         ("visits", None, "gone"),
     ]
     assert row.report["metrics"] == 1
-    newest = [(each["metric_name"], each["rows"], each["sum"]) for each in metric_days(rig) if each["version"] == 2]
-    assert newest == [("clicks", 3, 6.0), ("visits", 0, None)]
+    newest = [(each["metric_name"], each["kind"], each["sum"]) for each in metric_days(rig) if each["version"] == 2]
+    assert newest == [("clicks", "value", 6.0), ("visits", "gone", None)]
 
 
 def test_a_day_that_all_rows_have_left_is_restated_to_nothing(late_of: Callable[..., Rig]) -> None:
@@ -223,8 +223,8 @@ def test_a_day_that_all_rows_have_left_is_restated_to_nothing(late_of: Callable[
     bring(rig, "first", rows(2))
     row = one(rig)
     assert (row.version, row.state, row.reason) == (2, Day.CLOSED, "3 rows left after it was closed")
-    newest = [(each["metric_name"], each["rows"], each["sum"]) for each in metric_days(rig) if each["version"] == 2]
-    assert newest == [("visits", 0, None)]
+    newest = [(each["metric_name"], each["kind"], each["sum"]) for each in metric_days(rig) if each["version"] == 2]
+    assert newest == [("visits", "gone", None)]
 
 
 def test_what_comes_while_a_day_is_computed_is_in_its_next_version(late_of: Callable[..., Rig]) -> None:

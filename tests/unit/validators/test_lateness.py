@@ -64,6 +64,15 @@ def test_a_moment_is_late_when_it_lies_before_the_watermark(tmp_path: Path) -> N
     assert verdict.problems[0].column == "timestamp"
 
 
+def test_milliseconds_are_late_by_the_same_instant(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("".join(f"{line}\n" for line in ("at", WATERMARK * 1000 - 1, WATERMARK * 1000)))
+    schema = pandera.DataFrameSchema({"at": pandera.Column(int)})
+    contract = Contract.of(schema, name="times", time_column="at", time_unit="ms")
+    verdict = check_file(file, contract, policy=Policy(watermark=WATERMARK))
+    assert (verdict.rows.accepted, verdict.rows.late) == (1, 1)
+
+
 def test_without_a_watermark_nothing_is_late(tmp_path: Path) -> None:
     assert check(tmp_path, HEADER + line("1999-01-01"), watermark=None).rows.late == 0
 
