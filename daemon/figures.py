@@ -22,6 +22,7 @@ from daemon.datafile import Part, encoding_of, path_of
 from daemon.measures import Measure
 from daemon.measuring import measure
 from daemon.model import DataFile, OnDuplicateKey
+from daemon.restating import Changed, changed
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,8 +33,6 @@ KEY: Final = ("unit_id", "id_type", "metric_name")
 VALUES: Final = {"metric_value": "DOUBLE", "numerator": "DOUBLE", "denominator": "DOUBLE", "is_test": "BOOLEAN"}
 #: A metric that was there on so many of so many days before is expected.
 SEEN_DAYS, OF_DAYS = 3, 7
-#: Changed metrics of a restated day that are named.
-MOST_CHANGES: Final = 1_000
 #: The part of a worker's memory that the database may hold; beyond it, it writes to a temporary folder.
 MEMORY_PART: Final = 0.5
 #: A drop has fewer records than this: 2 to the power of 40.
@@ -86,9 +85,8 @@ class Figures:
     #: Names of metrics that are expected, and of those that are not there.
     expected: int = 0
     missing: tuple[str, ...] = ()
-    #: What has changed since the version before, the first of it: metric, id type, value before and now, and whether
-    #: the metric is new, gone, or there in both.
-    changes: tuple[tuple[str, str, float | None, float | None, str], ...] = ()
+    #: What has changed since the version before, the first of it.
+    changes: tuple[Changed, ...] = ()
     #: Its rows for `metric_days`, staged; none where the feed has no metrics.
     files: tuple[DataFile, ...] = ()
     schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
@@ -125,7 +123,8 @@ def _with_metrics(database: duckdb.DuckDBPyConnection, asked: Asked, counted: Fi
         database.execute(_NOTHING)
     expected, missing = _missing(database, asked)
     (metrics,) = _one(database, "SELECT count(*) FROM metrics")
-    changes = _changes(database, asked) if asked.former else ()
+    former = {"feed": asked.feed, "customer": asked.customer, "version": asked.version - 1}
+    changes = changed(database, asked.former, former) if asked.former else ()
     table = _metric_rows(database, asked)
     file, schema = (None, pa.schema([])) if not table.num_rows else _staged(table, asked)
     (superseded,) = _one(database, superseded_rows)
@@ -293,41 +292,6 @@ def _missing(database: duckdb.DuckDBPyConnection, asked: Asked) -> tuple[int, tu
     seen = {"customer": asked.customer, "feed": asked.feed, "seen": SEEN_DAYS}
     found = database.execute(query, seen).fetchall()
     return len(found), tuple(name for name, missing in found if missing)
-
-
-#: What there was in the version before.
-_FORMER = """
-    CREATE TEMP TABLE former AS
-    SELECT metric_name, id_type, kind, coalesce(ratio, sum) AS value
-    FROM read_parquet(getvariable('former'), union_by_name = true, hive_partitioning = false)
-    WHERE customer = $customer AND feed = $feed AND kind <> 'gone' AND version = $version
-"""
-#: A row of this kind stands for a metric that is gone, so that nobody takes its former version for the newest.
-_GONE = """
-    INSERT INTO metrics BY NAME
-    SELECT metric_name, id_type, 'gone' AS kind, 0 AS rows, 0 AS units, 0 AS superseded, 0 AS valued
-    FROM former ANTI JOIN metrics USING (metric_name, id_type)
-"""
-_CHANGED = """
-    SELECT metric_name, id_type, former.value, now.value,
-        CASE WHEN former.kind IS NULL THEN 'new' WHEN now.kind = 'gone' THEN 'gone' ELSE 'changed' END
-    FROM former FULL JOIN (
-        SELECT metric_name, id_type, kind, coalesce(numerator / nullif(denominator, 0), sum) AS value FROM metrics
-    ) AS now USING (metric_name, id_type)
-    WHERE former.value IS DISTINCT FROM now.value OR former.kind IS NULL OR now.kind = 'gone'
-    ORDER BY 1, 2 LIMIT $most
-"""
-
-
-def _changes(
-    database: duckdb.DuckDBPyConnection, asked: Asked
-) -> tuple[tuple[str, str, float | None, float | None, str], ...]:
-    """Return the metrics that are other ones than in the version before, by sum or ratio; note those that are gone."""
-    database.execute("SET VARIABLE former = $1", [list(asked.former)])
-    of = {"customer": asked.customer, "feed": asked.feed, "version": asked.version - 1}
-    database.execute(_FORMER, of)
-    database.execute(_GONE)
-    return tuple(database.execute(_CHANGED, {"most": MOST_CHANGES}).fetchall())
 
 
 def _staged(table: pa.Table, asked: Asked) -> tuple[DataFile, pa.Schema]:

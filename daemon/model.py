@@ -344,27 +344,5 @@ def numbered(batch: Batch, number: int) -> Batch:
     return replace(batch, number=number)
 
 
-__all__ = [
-    "After",
-    "Batch",
-    "ContractSummary",
-    "DataFile",
-    "DayRows",
-    "Dialect",
-    "Drop",
-    "Feed",
-    "Found",
-    "Held",
-    "Late",
-    "Limits",
-    "OnDuplicate",
-    "OnRevision",
-    "Outcome",
-    "Prepared",
-    "Rows",
-    "Setup",
-    "State",
-    "Turn",
-    "Unit",
-    "numbered",
-]
+#: What is the validators' and travels with these values.
+__all__ = ["Dialect", "Limits", "Rows"]

@@ -312,10 +312,8 @@ def _unshown(report: Report) -> str:
 def _advice(report: Report, beside: Beside) -> str:
     if report.superseded_by:
         return ""
-    if report.is_only_late:
-        return "late"
-    if report.state is State.PARTIAL and beside.rejected:
-        return "rows"
+    if report.is_only_late or (report.state is State.PARTIAL and beside.rejected):
+        return "late" if report.is_only_late else "rows"
     return "file" if report.state in (State.REJECTED, State.FAILED) else ""
 
 

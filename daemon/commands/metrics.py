@@ -12,6 +12,7 @@ from daemon.commands.looking import begun
 from daemon.commands.showing import Column, print_json, print_table, say
 from daemon.errors import NotFoundError
 from daemon.model import METRIC_DAYS
+from daemon.restating import GONE
 from daemon.stores import Store
 from validators.suggest import did_you_mean
 
@@ -66,7 +67,7 @@ def _newest(rows: Sequence[Row]) -> Sequence[Row]:
         day = (row["feed"], row["customer"], row["date"])
         version[day] = max(row["version"], version.get(day, 0))
     newest = (row for row in rows if row["version"] == version[row["feed"], row["customer"], row["date"]])
-    return [row for row in newest if row["kind"] != "gone"]
+    return [row for row in newest if row["kind"] != GONE]
 
 
 def _by_name(rows: Sequence[Row]) -> Mapping[Name, Sequence[Row]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -202,3 +203,18 @@ def again(drop: Drop) -> dict[str, Any]:
     """Return what changes in the row of a drop that is claimed once more; its feed may be another one by now."""
     scope = {"feed": drop.feed, "customer": storable(drop.customer)}
     return {"key": drop.id, **scope, "attempt": drop.attempt, "watermark": drop.watermark}
+
+
+def first_go(drop: Drop, marks: Mapping[tuple[str, str], int]) -> Drop:
+    """Return a drop as it is claimed first: under the watermark of its scope."""
+    watermark = marks.get((drop.feed, storable(drop.customer)))
+    same = drop.attempt == 1 and drop.watermark == watermark
+    return drop if same else replace(drop, attempt=1, watermark=watermark)
+
+
+def next_go(drop: Drop, row: Any, marks: Mapping[tuple[str, str], int]) -> Drop:
+    """Return a drop as it is claimed again, given its row: under the watermark of before, unless it has a new scope."""
+    scope = (drop.feed, storable(drop.customer))
+    was_claimed = row.state == State.FOUND and (row.feed, row.customer) == scope
+    watermark = row.watermark if was_claimed else marks.get(scope)
+    return replace(drop, attempt=row.attempt + 1, watermark=watermark)

@@ -294,14 +294,12 @@ class Queries:
 
     def totals(self) -> dict[str, Rows]:
         """Return how many rows of each feed went where. Rows of drops that were replaced are left out."""
-        counts = (drops.c.rows_read, drops.c.rows_accepted, drops.c.rows_rejected, drops.c.rows_late)
-        sums = (sa.func.sum(column) for column in counts)
+        names = ("read", "accepted", "rejected", "late")
+        sums = (sa.func.sum(drops.c[f"rows_{name}"]) for name in names)
         query = sa.select(drops.c.feed, *sums).where(drops.c.superseded_by.is_(None)).group_by(drops.c.feed)
         with self._database.reading() as connection:
-            return {
-                feed: Rows(read=int(read), accepted=int(accepted), rejected=int(rejected), late=int(late))
-                for feed, read, accepted, rejected, late in connection.execute(query)
-            }
+            found = connection.execute(query).all()
+        return {feed: Rows(**dict(zip(names, map(int, counts), strict=True))) for feed, *counts in found}
 
     def feeds(self) -> tuple[FeedSummary, ...]:
         """Return each feed that has drops, in figures, by name."""
@@ -348,11 +346,5 @@ def _known(customer: str, feed: str, contract: str | None) -> tuple[sa.ColumnEle
 
 
 def _drop(row: Any, attempt: int) -> Drop:
-    return Drop(
-        id=row.id,
-        found=found_from(row),
-        feed=row.feed,
-        customer=row.customer,
-        attempt=attempt,
-        watermark=row.watermark,
-    )
+    claimed = {"feed": row.feed, "customer": row.customer, "watermark": row.watermark}
+    return Drop(id=row.id, found=found_from(row), attempt=attempt, **claimed)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,7 +15,7 @@ from daemon.ledger import dayrows, days, decisions, history, moves
 from daemon.ledger.days import Days
 from daemon.ledger.decisions import Decisions
 from daemon.ledger.hold import Hold, Holder, held, holder
-from daemon.ledger.markers import Markers, Scope
+from daemon.ledger.markers import Markers
 from daemon.ledger.moves import AT_WORK
 from daemon.ledger.opening import file_of, open_existing, open_ledger
 from daemon.ledger.queries import Queries, chunked, highest_batch
@@ -107,12 +106,9 @@ class Ledger(Queries):
         given = {drop.id: drop for drop in wanted}
         with self._database.writing() as connection:
             known, marks = moves.standing(connection, given), watermarks(connection)
-            new = [_first(drop, marks.get(_scope(drop))) for drop in given.values() if drop.id not in known]
-            free = [row for row in known.values() if row.state in CLAIMABLE and row.not_before <= now]
-            again = [
-                replace(given[row.id], attempt=row.attempt + 1, watermark=_watermark(row, given[row.id], marks))
-                for row in free
-            ]
+            new = [moves.first_go(drop, marks) for drop in given.values() if drop.id not in known]
+            free = (row for row in known.values() if row.state in CLAIMABLE and row.not_before <= now)
+            again = [moves.next_go(given[row.id], row, marks) for row in free]
             moves.insert(connection, drops, [moves.new_row(drop.id, drop.found, now, drop) for drop in new])
             moves.update(connection, [moves.again(drop) for drop in again], state=State.WORKING.value, changed_at=now)
             for chunk in chunked(drop.id for drop in (*new, *again)):
@@ -329,22 +325,6 @@ class Ledger(Queries):
                 moves.move(connection, (drops.c.id.in_(chunk), *where), kind, state, now, **values)
                 for chunk in chunked(drop_ids)
             )
-
-
-def _scope(drop: Drop) -> Scope:
-    return drop.feed, storable(drop.customer)
-
-
-def _first(drop: Drop, watermark: int | None) -> Drop:
-    same = drop.attempt == 1 and drop.watermark == watermark
-    return drop if same else replace(drop, attempt=1, watermark=watermark)
-
-
-def _watermark(row: Any, drop: Drop, marks: Mapping[Scope, int]) -> int | None:
-    """Return the watermark that a drop goes on under: that of its first claim, unless that was for another scope."""
-    was_claimed = row.state == State.FOUND and (row.feed, row.customer) == _scope(drop)
-    kept: int | None = row.watermark
-    return kept if was_claimed else marks.get(_scope(drop))
 
 
 def _in_batch(batch: Batch) -> moves.Where:

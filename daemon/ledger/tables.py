@@ -216,12 +216,7 @@ sa.Index(
 events = sa.Table(
     "events",
     metadata,
-    sa.Column(
-        "id",
-        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
-        primary_key=True,
-        comment="Grows with time",
-    ),
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, comment="Grows with time"),
     sa.Column("at", sa.Double, nullable=False, comment="When, unix seconds"),
     sa.Column("drop_id", sa.Text, nullable=False, comment="To which drop; its row may be gone"),
     sa.Column("kind", sa.Text, nullable=False, comment="A value of daemon.ledger.rows.Kind"),

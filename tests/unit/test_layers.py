@@ -28,7 +28,7 @@ ORDER = (
     "validators.files",
     "validators.frames",
     "daemon daemon.digesting daemon.durable daemon.scratch daemon.statistics daemon.systemd",
-    "daemon.errors daemon.measures daemon.sections daemon.warming",
+    "daemon.errors daemon.measures daemon.restating daemon.sections daemon.warming",
     "daemon.model",
     "daemon.daybounds daemon.daycounts daemon.decisions daemon.feedsettings daemon.markers",
     "daemon.measuring daemon.metricsettings",
