@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -12,8 +13,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from daemon.feedsettings import DialectSettings, FeedSettings
-from daemon.settings import Settings
+from daemon.feedsettings import DialectSettings, FeedSettings, HoldSettings
+from daemon.metricsettings import FilterSettings, MetricSettings, PartSettings
+from daemon.settings import LISTS, Settings
 
 #: Characters of a value that a message shows.
 SHOWN: Final = 80
@@ -35,6 +37,19 @@ _SENTENCES: Final = {
     "string_pattern_mismatch": "expected 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit",
     "string_too_short": "it must not be empty",
 }
+
+#: The tables within lists of tables, by the keys above them; [] stands for the number of one in a list.
+_TABLES: Final[Mapping[tuple[str, ...], type[BaseModel]]] = MappingProxyType(
+    {
+        ("feeds", "[]"): FeedSettings,
+        ("feeds", "[]", "dialect"): DialectSettings,
+        ("feeds", "[]", "hold_if"): HoldSettings,
+        ("metrics", "[]"): MetricSettings,
+        ("metrics", "[]", "filters", "[]"): FilterSettings,
+        **{("metrics", "[]", half): PartSettings for half in ("numerator", "denominator")},
+        **{("metrics", "[]", half, "filters", "[]"): FilterSettings for half in ("numerator", "denominator")},
+    }
+)
 
 Place = tuple[str | int, ...]
 
@@ -99,18 +114,18 @@ def _join(where: str, expected: str) -> str:
 
 def _shown(path: Place, data: Mapping[str, Any]) -> str:
     """Write a path: "feeds[0] (orders): dialect.quote"."""
-    if path[:1] != ("feeds",) or len(path) == 1:
+    if path[0:1] not in [(section,) for section in LISTS] or len(path) == 1:
         return ".".join(str(part) for part in path)
-    number = int(path[1])
-    name = _named(data, number)
-    feed = f"feeds[{number}]" + (f" ({name})" if name else "")
+    section, number = str(path[0]), int(path[1])
+    name = _named(data, section, number)
+    one = f"{section}[{number}]" + (f" ({name})" if name else "")
     rest = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[2:]).removeprefix(".")
-    return f"{feed}: {rest}" if rest else feed
+    return f"{one}: {rest}" if rest else one
 
 
-def _named(data: Mapping[str, Any], number: int) -> str:
+def _named(data: Mapping[str, Any], section: str, number: int) -> str:
     try:
-        name = data["feeds"][number]["name"]
+        name = data[section][number]["name"]
     except (KeyError, IndexError, TypeError):
         return ""
     return name if isinstance(name, str) and name.isprintable() and len(name) <= SHOWN else ""
@@ -148,11 +163,11 @@ def _expected(path: Place, one: ErrorDetails) -> str:
 
 def _expected_kind(path: Place, kind: str) -> str:
     """Say which kind of value is needed; nothing for kinds that no setting has."""
-    is_feeds = path[:1] == ("feeds",)
+    is_list = path[0] in LISTS
     if kind.startswith("model") and len(path) <= 2:  # noqa: PLR2004 - a section, or a feed
-        return f"expected a table: {'[[feeds]]' if is_feeds else f'[{path[0]}]'} on a line of its own"
+        return f"expected a table: {f'[[{path[0]}]]' if is_list else f'[{path[0]}]'} on a line of its own"
     if kind == "tuple_type" and len(path) == 1:
-        return "expected a list of tables: [[feeds]] on a line of its own"
+        return f"expected a list of tables: [[{path[0]}]] on a line of its own"
     return next((f"expected {words}" for start, words in _TYPES if kind.startswith(start)), "")
 
 
@@ -184,17 +199,15 @@ def _described(path: Place) -> str:
 
 def _model(path: Place) -> type[BaseModel] | None:
     """Return the table in which the last part of a path is a key; None inside of values."""
-    match path:
-        case () | (_,):
-            return Settings
-        case ("feeds", _, _):
-            return FeedSettings
-        case ("feeds", _, "dialect", _):
-            return DialectSettings
-        case (str(section), _) if section in Settings.model_fields:
-            model = Settings.model_fields[section].annotation
-            return model if isinstance(model, type) and issubclass(model, BaseModel) else None
-    return None
+    above = tuple("[]" if isinstance(part, int) else part for part in path[:-1])
+    if not above:
+        return Settings
+    if above in _TABLES:
+        return _TABLES[above]
+    model = (
+        Settings.model_fields[above[0]].annotation if len(above) == 1 and above[0] in Settings.model_fields else None
+    )
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else None
 
 
 def _kind_of(path: Place, value: Any) -> str:

@@ -18,14 +18,18 @@ from pydantic import (
 
 from daemon.cloud.address import EXAMPLES, address, is_url
 from daemon.feedsettings import BUILT_IN_FEEDS, FeedSettings
+from daemon.metricsettings import MetricSettings
 from daemon.model import (
     After,
     Limits,
 )
 from daemon.sections import Section, twice
+from validators.suggest import did_you_mean
 
 MB: Final = 1024**2
 SQLITE: Final = "sqlite:///"
+#: Settings that are lists of tables.
+LISTS: Final = ("feeds", "metrics")
 
 
 def _folder(value: str) -> str:
@@ -213,6 +217,14 @@ class Settings(Section):
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     logs: LogSettings = Field(default_factory=LogSettings)
     feeds: tuple[FeedSettings, ...] = Field(BUILT_IN_FEEDS)
+    metrics: tuple[MetricSettings, ...] = Field(())
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_differ(cls, value: tuple[MetricSettings, ...]) -> tuple[MetricSettings, ...]:
+        if again := twice(metric.name for metric in value):
+            raise ValueError(f"two metrics are called {again!r}; each needs a name of its own")
+        return value
 
     @field_validator("feeds")
     @classmethod
@@ -223,6 +235,17 @@ class Settings(Section):
         if again := twice(feed.name.casefold() for feed in value):
             raise ValueError(f"two feeds are called {again!r}; each needs a name of its own")
         return value
+
+    @model_validator(mode="after")
+    def _metrics_have_feeds(self) -> Self:
+        names = [feed.name for feed in self.feeds]
+        for number, metric in enumerate(self.metrics):
+            if metric.feed not in names:
+                hint = did_you_mean(metric.feed, names) or f"the feeds are {', '.join(names)}"
+                raise ValueError(
+                    f"metrics[{number}] ({metric.name}): feed = {metric.feed!r}: there is no such feed; {hint}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _folders_apart(self) -> Self:

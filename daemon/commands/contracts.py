@@ -16,12 +16,13 @@ from daemon.commands.showing import Column, plural, print_json, print_table, say
 from daemon.complaints import masked
 from daemon.config import DEFAULT, Configuration, load
 from daemon.contracts import describe
-from daemon.errors import ContractError
+from daemon.errors import ConfigError, ContractError
 from daemon.feeds import Feeds
 from daemon.feedsettings import FeedSettings
 from daemon.ledger import FeedSummary
+from daemon.measures import unfit
 from daemon.model import ContractSummary, Feed
-from daemon.settings import Settings
+from daemon.settings import LISTS, Settings
 from validators.sentences import printable
 
 
@@ -99,11 +100,19 @@ def _told(loaded: tuple[Loaded, ...]) -> int:
 
     Raises:
         ContractError: there is such a feed.
+        ConfigError: a metric asks a feed's rows for what its contract does not have.
     """
     if wrong := [f"feed {one.feed.name!r}: {one.error}" for one in loaded if one.contract is None]:
         sys.stdout.flush()
         raise ContractError("\n".join(wrong))
+    if wrong := [each for one in loaded if one.contract for each in _unfit(one.feed, one.contract)]:
+        sys.stdout.flush()
+        raise ConfigError("\n".join(wrong))
     return 0
+
+
+def _unfit(feed: Feed, contract: ContractSummary) -> Iterator[str]:
+    return unfit(feed.measures, feed.name, contract.columns)
 
 
 def _verdict(one: Loaded) -> str:
@@ -182,12 +191,16 @@ def _contract_json(one: Loaded) -> dict[str, Any]:
 def _settings(configuration: Configuration) -> Iterator[tuple[str, Any, str]]:
     """Yield each setting's name, its value with secrets masked, and where it came from."""
     for section in Settings.model_fields:
-        if section == "feeds":
+        if section in LISTS:
             continue
         for key, value in getattr(configuration.settings, section).model_dump(mode="json").items():
             yield f"{section}.{key}", _masked(value), configuration.origin(section, key)
     for number, feed in enumerate(configuration.settings.feeds):
         yield from _feed_settings(number, feed, configuration)
+    file = configuration.origins.get("metrics", DEFAULT)
+    for number, metric in enumerate(configuration.settings.metrics):
+        for key, value in metric.model_dump(mode="json", exclude_defaults=True).items():
+            yield f"metrics[{number}].{key}", value, file
 
 
 def _feed_settings(number: int, feed: FeedSettings, configuration: Configuration) -> Iterator[tuple[str, Any, str]]:

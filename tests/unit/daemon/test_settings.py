@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from daemon.complaints import rule
 from daemon.config import load
 from daemon.feedsettings import DialectSettings, FeedSettings
-from daemon.settings import Settings
+from daemon.metricsettings import FilterSettings, MetricSettings
+from daemon.settings import LISTS, Settings
 
 FILE = Path(__file__).parents[3] / "deploy" / "blobdrop.toml"
 #: Settings that stand in the file as comments: a # with nothing behind it.
@@ -23,11 +24,13 @@ COMMENTED = re.compile(r"^#(?=[a-z\[])", re.MULTILINE)
 def fields() -> Iterator[tuple[str, FieldInfo]]:
     """Yield every setting's name and what the code knows of it."""
     for section, field in Settings.model_fields.items():
-        if section != "feeds":
+        if section not in LISTS:
             assert field.annotation is not None
             yield from field.annotation.model_fields.items()
     yield from FeedSettings.model_fields.items()
     yield from DialectSettings.model_fields.items()
+    yield from MetricSettings.model_fields.items()
+    yield from FilterSettings.model_fields.items()
 
 
 @pytest.fixture
@@ -45,13 +48,17 @@ def test_the_file_as_it_is_changes_nothing(tmp_path: Path, monkeypatch: pytest.M
 def test_with_every_comment_taken_away_it_has_every_setting_at_its_default(text: str) -> None:
     everything = tomllib.loads(COMMENTED.sub("", text))
 
+    metrics = everything.pop("metrics")
     assert Settings.model_validate(everything) == Settings()
     for section, field in Settings.model_fields.items():
-        if section != "feeds":
+        if section not in LISTS:
             assert field.annotation is not None
             assert list(everything[section]) == list(field.annotation.model_fields)
     assert list(everything["feeds"][0]) == list(FeedSettings.model_fields)
     assert list(everything["feeds"][0]["dialect"]) == list(DialectSettings.model_fields)
+    assert {*metrics[0], *metrics[1]} == set(MetricSettings.model_fields)
+    assert list(metrics[0]["filters"][0]) == list(FilterSettings.model_fields)
+    assert len(Settings.model_validate({"metrics": metrics}).metrics) == 2
 
 
 @pytest.mark.parametrize(("name", "field"), list(fields()))
