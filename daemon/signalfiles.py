@@ -52,7 +52,7 @@ def read_days(found: Found, source: Source) -> Listed:
         try:
             reader = open_file(path, name=found.name, dialect=Dialect(), limits=LIMITS)
         except FileProblem as problem:
-            return Listed(trouble="; ".join(filter(None, (problem.message, problem.hint))))
+            return Listed(trouble=problem.message)
         sink = _Days()
         with closing(reader):
             verdict = judge(reader, finished_dates(), POLICY, LIMITS, sink)
@@ -60,8 +60,8 @@ def read_days(found: Found, source: Source) -> Listed:
 
 
 def _trouble(verdict: Verdict) -> str:
-    """Say what is wrong with a signal: its first problem."""
+    """Say what is wrong with a signal: its first problem. Hints are about drops, but for those on columns."""
     for problem in verdict.problems:
         said = problem.sample[0].message if problem.sample else problem.expected
-        return f"{said}; {problem.hint}" if problem.hint and problem.hint not in said else said
+        return f"{said}; {problem.hint}" if problem.hint and problem.column is not None else said
     return verdict.rejected_because

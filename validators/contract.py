@@ -154,8 +154,8 @@ class Contract:
             key=tuple(key) or self.key,
         )
         flags = (self.digest, self.strict, self.ordered, self.unique_names)
-        others = (*flags, self.aliases, self.any_of, changed.time_columns, changed.key)
-        others = others if unit == "s" else (*others, unit)
+        units = () if unit == "s" else (unit,)
+        others = (*flags, self.aliases, self.any_of, changed.time_columns, changed.key, *units)
         return replace(changed, digest=digest(changed.columns, changed.rules, others, source))
 
     @property
