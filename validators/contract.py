@@ -155,7 +155,7 @@ class Contract:
         )
         flags = (self.digest, self.strict, self.ordered, self.unique_names)
         units = () if unit == "s" else (unit,)
-        others = (*flags, self.aliases, self.any_of, changed.time_columns, changed.key, *units)
+        others: tuple[object, ...] = (*flags, self.aliases, self.any_of, changed.time_columns, changed.key, *units)
         return replace(changed, digest=digest(changed.columns, changed.rules, others, source))
 
     @property
