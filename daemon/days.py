@@ -13,14 +13,16 @@ from concurrent.futures import Future
 from statistics import median
 from typing import Any, Final
 
+from daemon.committing import bring
 from daemon.daybounds import gaps, last_complete
-from daemon.errors import BlobdropError, StoreError, UndoneError
+from daemon.errors import BlobdropError, UndoneError
 from daemon.figures import OF_DAYS, Asked, Figures
 from daemon.ledger.dayrows import Change
 from daemon.ledger.days import Day, DayRow, Scope
 from daemon.ledger.markers import Unfinished
 from daemon.model import METRIC_DAYS, Batch, Feed, Late, OnDuplicateKey
 from daemon.parts import Parts
+from daemon.recovery import resolve
 from daemon.tally import Tally
 
 #: Closed days before a day that its rows are held against.
@@ -234,26 +236,18 @@ class Closing:
         at_least = store.last_batch(METRIC_DAYS)
         batch = self._days.intend(row, staged, report, now, as_of=asked.as_of, at_least=at_least)
         try:
-            store.commit(batch, figures.schema)
-        except StoreError as error:
-            if not store.holds(batch):
-                store.abandon(batch)
-                ledger.forget(batch, now, str(error))
-                self._adrift = False
-                raise UndoneError(str(error)) from error
+            bring(ledger, store, batch, figures.schema, now)
+        except UndoneError:
+            self._adrift = False
+            raise
         ledger.record(batch, self._parts.clock())
         self._adrift = False
 
     def _resolve(self) -> None:
         """Bring a commit to its end that broke off; at a start recovery has done so."""
         for batch in self._parts.ledger.open_batches() if self._adrift else ():
-            if batch.feed != METRIC_DAYS:
-                continue
-            if self._parts.store.holds(batch):
-                self._parts.ledger.record(batch, self._parts.clock())
-            else:
-                self._parts.store.abandon(batch)
-                self._parts.ledger.forget(batch, self._parts.clock(), "its commit broke off")
+            if batch.feed == METRIC_DAYS:
+                resolve(self._parts, batch, "its commit broke off")
         self._adrift = False
 
     def _hold(self, row: DayRow, reasons: Sequence[str], report: Mapping[str, Any] | None) -> None:
