@@ -322,8 +322,7 @@ def _reasons(feed: Feed, report: Mapping[str, Any]) -> Sequence[str]:
         found.append(f"no rows of {', '.join(missing[:NAMED])}{more}, expected them (hold_if.metrics_missing)")
     if feed.on_duplicate_key is OnDuplicateKey.REJECT and report["superseded_rows"]:
         found.append(
-            f"{report['superseded_rows']:,} rows have the unit, day and metric (or the timeuuid) of another row, "
-            "expected none "
-            '(on_duplicate_key = "reject")'
+            f"{report['superseded_rows']:,} rows have the {'timeuuid' if feed.measures else 'unit, day and metric'} of "
+            'another row, expected none (on_duplicate_key = "reject")'
         )
     return found
