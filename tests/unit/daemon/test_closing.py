@@ -290,7 +290,7 @@ def test_a_feed_may_have_days_with_double_keys_held(rig_of: Callable[..., Rig]) 
     drop(rig, "a", rows(1) + rows(1).removeprefix(HEADER))
     mark(rig, 1)
     rig.loop.run_once()
-    assert "3 rows have the unit, day and metric (or the timeuuid) of another row" in one(rig).reason
+    assert "3 rows have the unit, day and metric of another row" in one(rig).reason
 
 
 def test_a_day_whose_worker_is_lost_is_held_with_the_reason(later: Rig) -> None:
