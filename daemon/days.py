@@ -268,7 +268,7 @@ class Closing:
             "rows": figures.rows,
             "test_rows": figures.test_rows,
             "superseded_rows": figures.superseded_rows,
-            "late_rows": late,
+            "late_rows": late + aside,
             "late_rows_in_quarantine": aside,
             "rejected_rows": rows.rejected,
             "rejected_ratio": rows.rejected / rows.read if rows.read else 0.0,

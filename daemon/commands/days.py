@@ -86,13 +86,9 @@ def _day_rows(ledger: Ledger, store: Store, feeds: dict[str, Feed]) -> list[dict
 
 def _since(row: dict[str, Any], change: Change | None, late: tuple[int, int]) -> dict[str, Any]:
     """Return what is to be added to a day's newest version: its late rows by now, and what has changed since."""
-    report = row.get("report")
-    return {
-        "late_rows": late[0],
-        "late_rows_in_quarantine": late[1],
-        "changed": change.to_json() if change else None,
-        **({"report": {**report, "late_rows": late[0]}} if report else {}),
-    }
+    report, rows = row.get("report"), {"late_rows": sum(late), "late_rows_in_quarantine": late[1]}
+    report = {"report": {**report, **rows}} if report else {}
+    return {**rows, "changed": change.to_json() if change else None, **report}
 
 
 def _scope_json(

@@ -28,6 +28,7 @@ from daemon.config import Configuration, load
 from daemon.errors import ConfigError, NotFoundError
 from daemon.feeds import no_such_feed
 from daemon.ledger import DropRow, Holder, Ledger
+from daemon.ledger.days import Day
 from daemon.ledger.opening import file_of
 from daemon.model import State
 from daemon.reports import iso
@@ -109,6 +110,7 @@ def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, An
         "decisions": {"pending": ledger.decisions.waiting() if ledger else 0},
         "failed": failed_json(ledger) if ledger else [],
         "markers": _markers(ledger),
+        "days": _days(ledger),
         "in_quarantine": _quarantined(app.folder(settings.quarantine.url, "quarantine.url")),
         "last_activity": _iso(ledger.last_activity() if ledger else None),
         "begun": ledger is not None,
@@ -122,6 +124,13 @@ def _markers(ledger: Ledger | None) -> dict[str, Any]:
         "verdicts": {standing.value: count for standing, count in counts.items()},
         "refused": [marker.to_json() for marker in refused(ledger, MOST_MARKERS)] if ledger else [],
     }
+
+
+def _days(ledger: Ledger | None) -> dict[str, int]:
+    """Count the days that somebody has to look at: held ones, and closed ones that have changed since."""
+    unclosed = ledger.days.unclosed() if ledger else ()
+    changed = ledger.days.changes() if ledger else ()
+    return {"held": sum(1 for row in unclosed if row.state is Day.HELD), "changed": len(changed)}
 
 
 def _daemon(holder: Holder | None) -> dict[str, Any]:
@@ -177,6 +186,8 @@ def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if verdicts := found["markers"]["verdicts"]:
         shown = ", ".join(f"{count:,} {verdict}" for verdict, count in verdicts.items())
         yield "markers", f"{shown}  (days: blobdrop days)"
+    if told := [f"{count:,} {state}" for state, count in found["days"].items() if count]:
+        yield "days", f"{', '.join(told)}  (blobdrop days)"
     if found["decisions"]["pending"]:
         yield "decisions", f"{found['decisions']['pending']:,} to be carried out"
     if found["unsettled"]:

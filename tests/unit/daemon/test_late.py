@@ -77,6 +77,11 @@ def test_late_rows_go_into_quarantine_and_the_others_into_the_table(late_of: Cal
     assert "date: expected a time from the watermark 2026-03-02T08:00:00Z on, as all before it was said" in kept[1]
     assert kept[1].endswith("have the rule late waived, or the feed's setting late changed), of day 2026-03-01\"")
     assert (late_rows(rig), changed(rig), sums(rig)) == ((0, 2), [], [(1, "visits", 6.0)])
+    again = rig.ledger.days.restate(one(rig), "to look", "ann", rig.clock())
+    run(rig)
+    report = one(rig).report
+    assert report is not None
+    assert (one(rig).version, report["late_rows"], report["late_rows_in_quarantine"]) == (again, 2, 2)
 
 
 def test_a_file_of_late_rows_alone_is_rejected_and_its_original_kept(late_of: Callable[..., Rig]) -> None:

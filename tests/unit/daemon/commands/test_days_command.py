@@ -205,6 +205,10 @@ def test_a_closed_day_is_restated_as_a_new_version_with_its_difference(place: Pl
     assert days.days(place.config, explain=None, json=True) == 0
     (listed,) = place.json()["days"]
     assert (listed["changed"], listed["late_rows"], listed["report"]["late_rows"]) == (changed, 4, 4)
+    assert looking.status(place.config, json=True) == 0
+    assert place.json()["days"] == {"held": 0, "changed": 1}
+    assert looking.status(place.config, json=False) == 0
+    assert "1 changed  (blobdrop days)" in place.out()
     assert days.days(place.config, explain=None, json=False) == 0
     assert "changed since: 4 rows came (4 late)" in place.out()
     facts = explain(place, "2026-03-01")["facts"]
