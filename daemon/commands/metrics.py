@@ -140,15 +140,17 @@ def _figure(value: float | None) -> str:
 
 def _print_one(found: Sequence[Row], name: str, rows: Sequence[Row], json: bool) -> None:
     if not found:
-        hint = (
-            did_you_mean(name, sorted({row["metric_name"] for row in rows})) or "blobdrop metrics lists what there is"
-        )
+        names = {row["metric_name"] for row in _newest(rows)}
+        hint = did_you_mean(name, sorted(names)) or "blobdrop metrics lists what there is"
+        if any(row["metric_name"] == name for row in rows):
+            hint = f"it is gone; its former versions: blobdrop metrics {name!r} --versions"
         raise NotFoundError(f"no closed day has a metric {name!r}: {hint}")
     if json:
         print_json([{key: _plain(value) for key, value in row.items()} for row in found])
         return
     for (feed, customer, metric, id_type), days in _by_name(found).items():
-        say(f"{metric}: {days[-1]['kind']} metric by {id_type}, {customer}/{feed}  {sparkline(_series(days))}")
+        kind = next((row["kind"] for row in reversed(days) if row["kind"] != GONE), GONE)
+        say(f"{metric}: {kind} metric by {id_type}, {customer}/{feed}  {sparkline(_series(days))}")
         figures = ("rows", "units", "sum", "mean", "min", "max", "stddev", "p50", "p95", "ratio")
         columns = [Column(title="day"), *(Column(title=title, right=True) for title in ("version", *figures))]
         print_table(columns, [_day_cells(row, figures) for row in days])
@@ -158,6 +160,8 @@ def _print_one(found: Sequence[Row], name: str, rows: Sequence[Row], json: bool)
 def _day_cells(row: Row, figures: Sequence[str]) -> Sequence[str | int]:
     cells = (row[figure] for figure in figures)
     shown = [cell if isinstance(cell, int) else _figure(cell) for cell in cells]
+    if row["kind"] == GONE:
+        shown = [GONE, *[""] * (len(figures) - 1)]
     return [row["date"].isoformat(), row["version"], *shown]
 
 
