@@ -156,7 +156,7 @@ class Closing:
 
     def _is_restated(self, change: Change) -> bool:
         feed = self._parts.feeds.get(change.feed)
-        return feed is not None and (feed.late is Late.RESTATE or not change.reported)
+        return feed is not None and (feed.late is Late.RESTATE or not change.counts)
 
     def _unfinished(self) -> Sequence[Unfinished]:
         return self._parts.ledger.markers.unfinished(failed=False)

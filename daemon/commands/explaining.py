@@ -122,7 +122,8 @@ def said(restates: Mapping[str, Any]) -> str:
     """Say in short what a restated day has otherwise than its version before."""
     metrics = restates["metrics"]
     gone = sum(1 for metric in metrics if metric.get("change") == "gone")
-    rows = f"{restates['rows_before'] or 0:,} rows before, {restates['rows_after']:,} now"
+    before = restates["rows_before"]
+    rows = f"{'unknown' if before is None else format(before, ',')} rows before, {restates['rows_after']:,} now"
     changed = f", {plural(len(metrics), 'metric')} changed" if metrics else ", no metric changed"
     return f"{rows}{changed}" + (f" ({gone:,} gone)" if gone else "")
 

@@ -285,12 +285,16 @@ def test_a_ledger_that_was_made_anew_closes_no_day_twice(place: Place, rig: Rig)
     for path in place.folder.glob("ledger.db*"):
         path.unlink()
     assert ledgers.rebuild(place.config, force=False, json=True) == 0
+    rig.feed = replace(rig.feed, late=Late.ACCEPT)
     rig.start()
     assert rig.ledger.markers.watermarks() == {SCOPE: FIRST}
     mark(rig, 1, "metrics/_READY.txt")
     run(rig)
     mark(rig, 2)
     run(rig)
+    drop(rig, "more", rows(1, 4))
+    run(rig)
+    assert [(change.day, change.came) for change in rig.ledger.days.changes()] == [("2026-03-01", 4)]
     assert [row["date"].isoformat() for row in metric_days(rig)] == ["2026-03-01", "2026-03-02"]
     assert {row.day: row.state for row in rig.ledger.days.newest()} == {
         "2026-03-01": Day.CLOSED,
