@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow.compute as pc
+
 from daemon import app
 from daemon.commands.looking import begun
 from daemon.commands.showing import Column, print_json, print_table, say
@@ -22,6 +24,9 @@ SERIES_DAYS: Final = 14
 BARS: Final = "▁▂▃▄▅▆▇█"
 NONE_YET: Final = "No day with metrics was closed yet. What days wait for: blobdrop days"
 
+#: The columns of `metric_days` that the catalog asks for: a Python object of each cell is not for nothing.
+CATALOG: Final = ("feed", "customer", "metric_name", "id_type", "kind", "date", "version", "sum", "ratio")
+
 #: A row of `metric_days`.
 Row = Mapping[str, Any]
 #: Feed, customer, metric, id type.
@@ -35,7 +40,8 @@ def metrics(config: Path | None, *, name: str | None, customer: str | None, vers
     rows: Sequence[Row] = ()
     if ledger is not None:
         with ledger:
-            rows = _rows(app.store_of(settings, ledger.identity), customer)
+            columns = CATALOG if name is None else None
+            rows = _rows(app.store_of(settings, ledger.identity), customer, columns)
     if name is None:
         _print_catalog(_by_name(_newest(rows)), json=json)
         defined = [metric.name for metric in settings.metrics]
@@ -48,11 +54,14 @@ def metrics(config: Path | None, *, name: str | None, customer: str | None, vers
     return 0
 
 
-def _rows(store: Store, customer: str | None) -> Sequence[Row]:
-    """Return the rows of one customer or of all, by their days and versions."""
+def _rows(store: Store, customer: str | None, columns: Sequence[str] | None) -> Sequence[Row]:
+    """Return the rows of one customer or of all, by their days and versions; of some columns, or of all."""
     if not store.exists(METRIC_DAYS):
         return ()
-    found = (row for row in store.read(METRIC_DAYS).to_pylist() if customer in (None, row["customer"]))
+    table = store.read(METRIC_DAYS)
+    if customer is not None:
+        table = table.filter(pc.equal(table["customer"], customer))
+    found = (table if columns is None else table.select(columns)).to_pylist()
     return sorted(found, key=lambda row: (_name(row), row["date"], row["version"]))
 
 
