@@ -214,7 +214,7 @@ def test_what_writers_leave_beside_signals_is_none(later: Rig, name: str) -> Non
         ),
         (
             "s.csv.gz",
-            gzip.compress(b"\n" * (MOST_BYTES + 1), mtime=0),
+            gzip.compress(b"finished_date\n" + b"2026-03-01\n" * 1_600_000, mtime=0),
             "unreadable",
             "more than 16,777,216 bytes after unpacking",
         ),
