@@ -124,7 +124,7 @@ def _with_metrics(database: duckdb.DuckDBPyConnection, asked: Asked, counted: Fi
     expected, missing = _missing(database, asked)
     (metrics,) = _one(database, "SELECT count(*) FROM metrics")
     former = {"feed": asked.feed, "customer": asked.customer, "version": asked.version - 1}
-    changes = changed(database, asked.former, former) if asked.former else ()
+    changes = changed(database, asked.former, former) if asked.version > 1 else ()
     table = _metric_rows(database, asked)
     file, schema = (None, pa.schema([])) if not table.num_rows else _staged(table, asked)
     (superseded,) = _one(database, superseded_rows)

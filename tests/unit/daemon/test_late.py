@@ -209,6 +209,20 @@ def test_a_day_to_which_late_rows_come_is_computed_again(late_of: Callable[..., 
     assert (sums(rig), changed(rig)) == ([(1, "visits", 6.0), (2, "visits", 8.0)], [])
 
 
+def test_an_empty_day_to_which_late_rows_come_has_metrics_that_are_new(late_of: Callable[..., Rig]) -> None:
+    rig = late_of(Late.RESTATE)
+    mark(rig, 2)
+    run(rig)
+    assert one(rig, 2).state is Day.EMPTY
+    bring(rig, "late", rows(2))
+    again = one(rig, 2)
+    assert (again.version, again.state) == (2, Day.CLOSED)
+    assert again.report is not None
+    assert again.report["restates"]["rows_before"] == 0
+    (new,) = again.report["restates"]["metrics"]
+    assert (new["metric"], new["before"], new["after"]) == ("visits", None, 6.0)
+
+
 def test_a_correction_restates_its_day_and_says_which_metrics_are_gone(late_of: Callable[..., Rig]) -> None:
     rig = late_of(Late.RESTATE)
     bring(rig, "first", rows(1, metric="clicks"))
