@@ -12,9 +12,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from daemon.ledger import moves
+from daemon.ledger.daytables import SOME_LATE, day_rows, days
 from daemon.ledger.queries import chunked
 from daemon.ledger.rows import storable
-from daemon.ledger.tables import SOME_LATE, day_rows, days, drops
+from daemon.ledger.tables import drops
 from daemon.model import Outcome
 
 #: A feed's name and a customer's.
