@@ -144,6 +144,8 @@ def _feed_lines(one: Loaded, configuration: Configuration, figures: FeedSummary 
         yield "columns", ", ".join(contract.columns)
         yield "key", ", ".join(contract.key) or "none"
         yield "time column", contract.time_column or "none: a row's day is the day of its ingestion"
+    if feed.measures:
+        yield "metrics", ", ".join(measure.name for measure in feed.measures)
     yield "timezone", feed.timezone
     yield "table", _table_of(feed.name, configuration.settings)
     if figures is None:
@@ -164,6 +166,7 @@ def _feed_json(one: Loaded, configuration: Configuration, figures: FeedSummary |
         "columns": list(contract.columns) if contract else [],
         "key": list(contract.key) if contract else list(feed.key),
         "time_column": contract.time_column if contract else feed.time_column,
+        "metrics": [measure.name for measure in feed.measures],
         "timezone": feed.timezone,
         "table": printable(_table_of(feed.name, configuration.settings)),
         "rows": {"accepted": rows.accepted if rows else 0, "rejected": rows.rejected if rows else 0},
