@@ -170,6 +170,7 @@ class Closing:
                 self._adrift = False
                 raise UndoneError(str(error)) from error
         ledger.record(batch, self._parts.clock())
+        self._tally.commits[METRIC_DAYS] += 1
         self._adrift = False
 
     def _resolve(self) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "DataError",
     "DecisionError",
     "DiskError",
+    "EndpointError",
     "FileProblem",
     "LedgerBusyError",
     "LedgerError",
@@ -96,6 +97,10 @@ class WorkerError(WorkError):
         """Keep what is known of the worker's end."""
         super().__init__(message)
         self.log, self.at, self.exitcode = log, at, exitcode
+
+
+class EndpointError(WorkError):
+    """The address of `http.listen` cannot be listened on: another program does, or the machine does not have it."""
 
 
 class LedgerError(WorkError):

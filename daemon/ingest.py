@@ -66,7 +66,7 @@ class Ingest:
         self._since: dict[str, float] = {}
         #: Whether a step broke off in its middle, so that what is in memory may not be what is in the ledger.
         self._adrift = False
-        self.tallied = Tally()
+        self.tallied: Tally = parts.tally
 
     @property
     def busy(self) -> bool:
@@ -230,12 +230,14 @@ class Ingest:
             self._waiting.add(self._unit(feed, drops, known) for drops, known in again)
 
     def _bring(self, feed: str, prepared: Sequence[Prepared]) -> None:
-        outcomes = self._committing.commit(feed, prepared)
+        with self.tallied.timing("commit"):
+            outcomes = self._committing.commit(feed, prepared)
         drops = [self._claims[outcome.drop_id] for outcome in outcomes]
         batch = self._parts.ledger.last_batch(feed)
         for outcome in outcomes:
             self._tell(outcome, batch if outcome.state in IN_TABLE else 0)
-        self._settling.settle(drops)
+        with self.tallied.timing("settle"):
+            self._settling.settle(drops)
 
     def settle_late(self) -> None:
         """Settle objects whose drops have ended and that could not be settled then."""

@@ -23,6 +23,7 @@ from daemon.model import (
     Limits,
 )
 from daemon.sections import Section, twice
+from daemon.watchsettings import HttpSettings
 
 MB: Final = 1024**2
 SQLITE: Final = "sqlite:///"
@@ -212,6 +213,7 @@ class Settings(Section):
     limits: LimitSettings = Field(default_factory=LimitSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     logs: LogSettings = Field(default_factory=LogSettings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
     feeds: tuple[FeedSettings, ...] = Field(BUILT_IN_FEEDS)
 
     @field_validator("feeds")

@@ -22,6 +22,7 @@ from daemon.ledger.opening import file_of, open_existing, open_ledger
 from daemon.ledger.queries import Queries, chunked, highest_batch
 from daemon.ledger.rows import Kind, noted, storable
 from daemon.ledger.tables import drops
+from daemon.ledger.watched import Watched
 from daemon.model import Batch, Drop, Found, Outcome, State, numbered
 
 #: Where a go may begin. A failed drop needs `retry` first; an unmatched one may have a feed since.
@@ -65,6 +66,11 @@ class Ledger(Queries):
     def days(self) -> Days:
         """Which days are ready, held and closed."""
         return Days(self._database)
+
+    @cached_property
+    def watched(self) -> Watched:
+        """What those who watch from outside want to know."""
+        return Watched(self._database)
 
     def __enter__(self) -> Self:
         return self
