@@ -218,8 +218,8 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
         if found_again:
             log.warning("drops.recovered", drops=found_again, note="the daemon stopped while they were worked")
         stack.enter_context(handling(stopping(_stopping(wired, systemd))))
+        stack.enter_context(observed(settings, parts, health, environ, once=once))
         if not once:
-            stack.enter_context(observed(settings, parts, health))
             stack.enter_context(_watching(source, wired.loop))
         yield wired
 

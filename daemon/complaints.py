@@ -12,11 +12,15 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from daemon.feedsettings import DialectSettings, FeedSettings
-from daemon.settings import Settings
+from daemon.feedsettings import DialectSettings, FeedSettings, HoldSettings
+from daemon.settings import LISTS, Settings
+from daemon.watchsettings import NotifySettings
 
 #: Characters of a value that a message shows.
 SHOWN: Final = 80
+#: Settings whose values are secrets, or may be; and what is shown instead.
+SECRET: Final = ("secret", "webhook")
+HIDDEN: Final = "***"
 #: How alike two names must be, from 0 to 1, before one is suggested for the other.
 LIKENESS: Final = 0.6
 
@@ -37,6 +41,14 @@ _SENTENCES: Final = {
 }
 
 Place = tuple[str | int, ...]
+_LISTS: Final[tuple[Place, ...]] = tuple((name,) for name in LISTS)
+#: The tables of such lists, and the tables in those.
+_TABLES: Final[Mapping[Place, type[BaseModel]]] = {
+    ("feeds",): FeedSettings,
+    ("feeds", "dialect"): DialectSettings,
+    ("feeds", "hold_if"): HoldSettings,
+    ("notify",): NotifySettings,
+}
 
 
 def complaints(error: ValidationError, data: Mapping[str, Any], origin: Callable[[Place], str]) -> tuple[str, ...]:
@@ -89,7 +101,9 @@ def _said(path: Place, one: ErrorDetails, data: Mapping[str, Any]) -> str:
         return f"{where}: this setting is needed: {_described(path)}"
     expected = _expected(path, one)
     return (
-        f"{where} = {_value(one['input'])}: {expected}" if where and _is_leaf(one["input"]) else _join(where, expected)
+        f"{where} = {_value(one['input'], path)}: {expected}"
+        if where and _is_leaf(one["input"])
+        else _join(where, expected)
     )
 
 
@@ -99,18 +113,18 @@ def _join(where: str, expected: str) -> str:
 
 def _shown(path: Place, data: Mapping[str, Any]) -> str:
     """Write a path: "feeds[0] (orders): dialect.quote"."""
-    if path[:1] != ("feeds",) or len(path) == 1:
+    if path[:1] not in _LISTS or len(path) == 1:
         return ".".join(str(part) for part in path)
-    number = int(path[1])
-    name = _named(data, number)
-    feed = f"feeds[{number}]" + (f" ({name})" if name else "")
+    section, number = str(path[0]), int(path[1])
+    name = _named(data, section, number)
+    feed = f"{section}[{number}]" + (f" ({name})" if name else "")
     rest = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[2:]).removeprefix(".")
     return f"{feed}: {rest}" if rest else feed
 
 
-def _named(data: Mapping[str, Any], number: int) -> str:
+def _named(data: Mapping[str, Any], section: str, number: int) -> str:
     try:
-        name = data["feeds"][number]["name"]
+        name = data[section][number]["name"]
     except (KeyError, IndexError, TypeError):
         return ""
     return name if isinstance(name, str) and name.isprintable() and len(name) <= SHOWN else ""
@@ -124,7 +138,9 @@ def _holds_tables(values: list[Any]) -> bool:
     return any(isinstance(value, dict) for value in values)
 
 
-def _value(value: Any) -> str:
+def _value(value: Any, path: Place) -> str:
+    if path[-1] in SECRET:
+        return HIDDEN
     if isinstance(value, bool):
         return str(value).lower()
     text = masked(repr(value))
@@ -148,11 +164,11 @@ def _expected(path: Place, one: ErrorDetails) -> str:
 
 def _expected_kind(path: Place, kind: str) -> str:
     """Say which kind of value is needed; nothing for kinds that no setting has."""
-    is_feeds = path[:1] == ("feeds",)
+    line = f"[[{path[0]}]]" if path[:1] in _LISTS else f"[{path[0]}]" if path else ""
     if kind.startswith("model") and len(path) <= 2:  # noqa: PLR2004 - a section, or a feed
-        return f"expected a table: {'[[feeds]]' if is_feeds else f'[{path[0]}]'} on a line of its own"
+        return f"expected a table: {line} on a line of its own"
     if kind == "tuple_type" and len(path) == 1:
-        return "expected a list of tables: [[feeds]] on a line of its own"
+        return f"expected a list of tables: {line} on a line of its own"
     return next((f"expected {words}" for start, words in _TYPES if kind.startswith(start)), "")
 
 
@@ -184,17 +200,13 @@ def _described(path: Place) -> str:
 
 def _model(path: Place) -> type[BaseModel] | None:
     """Return the table in which the last part of a path is a key; None inside of values."""
-    match path:
-        case () | (_,):
-            return Settings
-        case ("feeds", _, _):
-            return FeedSettings
-        case ("feeds", _, "dialect", _):
-            return DialectSettings
-        case (str(section), _) if section in Settings.model_fields:
-            model = Settings.model_fields[section].annotation
-            return model if isinstance(model, type) and issubclass(model, BaseModel) else None
-    return None
+    if len(path) <= 1:
+        return Settings
+    if path[0] in LISTS:
+        return _TABLES.get((path[0], *path[2:-1])) if len(path) > 2 else None  # noqa: PLR2004 - behind the number
+    field = Settings.model_fields.get(str(path[0]))
+    model = field.annotation if field is not None and len(path) == 2 else None  # noqa: PLR2004 - a section's key
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else None
 
 
 def _kind_of(path: Place, value: Any) -> str:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from daemon.complaints import Place, complaints, nearest
 from daemon.errors import ConfigError
 from daemon.model import Feed
-from daemon.settings import SQLITE, Settings
+from daemon.settings import LISTS, SQLITE, Settings
 
 __all__ = ["Configuration", "Settings", "load", "variable_of"]
 
@@ -132,13 +132,13 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 def _settable() -> Iterator[tuple[str, str]]:
     """Yield the section and key of every setting that a variable can give: all but the feeds'."""
     for section, field in Settings.model_fields.items():
-        if section != "feeds" and field.annotation is not None:
+        if section not in LISTS and field.annotation is not None:
             yield from ((section, key) for key in field.annotation.model_fields)
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    if name.upper().startswith(f"{PREFIX}FEEDS"):
-        return f"{name}: feeds cannot be set by variables; write them as [[feeds]] into a file and name it in {NAMED}"
+    if of := next((one for one in LISTS if name.upper().startswith(f"{PREFIX}{one}".upper())), ""):
+        return f"{name}: {of} cannot be set by variables; write them as [[{of}]] into a file and name it in {NAMED}"
     near = nearest(name.removeprefix(PREFIX).lower(), [each.removeprefix(PREFIX).lower() for each in known])
     meant = f"did you mean {PREFIX}{near.upper()}?" if near else "deploy/blobdrop.toml has the settings there are"
     return f"{name}: there is no such setting; {meant}"

@@ -28,6 +28,7 @@ __all__ = [
     "SetupError",
     "SourceError",
     "StoreError",
+    "UndeliveredError",
     "UndoneError",
     "UnreachableError",
     "WorkError",
@@ -101,6 +102,10 @@ class WorkerError(WorkError):
 
 class EndpointError(WorkError):
     """The address of `http.listen` cannot be listened on: another program does, or the machine does not have it."""
+
+
+class UndeliveredError(WorkError):
+    """A message could not be delivered, as far as we know; it is tried again, under the same id."""
 
 
 class LedgerError(WorkError):

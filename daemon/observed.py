@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 from daemon.health import Health
 from daemon.parts import Parts
@@ -13,18 +13,44 @@ from daemon.standing import Standings
 
 
 @contextmanager
-def observed(settings: Settings, parts: Parts, health: Health) -> Iterator[None]:
-    """Answer those who watch at `http.listen`, for the length of a `with`; nothing where that is empty.
+def observed(
+    settings: Settings, parts: Parts, health: Health, environ: Mapping[str, str], *, once: bool
+) -> Iterator[None]:
+    """Answer those who watch, and tell those who want to be told, for the length of a `with`; `once`: at its good end.
 
     Raises:
-        EndpointError: that address cannot be listened on.
+        ConfigError: a secret or a command is not there.
+        EndpointError: `http.listen` cannot be listened on.
     """
-    if not settings.http.listen:
+    with ExitStack() as stack:
+        if settings.http.listen and not once:
+            stack.enter_context(_answering(settings, parts, health))
+        stack.enter_context(_telling(settings, parts, environ, once=once))
         yield
-        return
+
+
+@contextmanager
+def _answering(settings: Settings, parts: Parts, health: Health) -> Iterator[None]:
     standings = Standings(parts.ledger, parts.store, tuple(parts.feeds))
     exposition = importlib.import_module("daemon.exposition").Exposition(parts.tally, standings, parts.workers)
     answering = importlib.import_module("daemon.endpoint").answering
     with answering(settings.http.place, exposition.page, health) as (host, port):
         parts.log.info("http.listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         yield
+
+
+@contextmanager
+def _telling(settings: Settings, parts: Parts, environ: Mapping[str, str], *, once: bool) -> Iterator[None]:
+    if not settings.notify:
+        yield
+        return
+    notifiers = list(importlib.import_module("daemon.receivers").notifiers(settings, parts, environ))
+    try:
+        for notifier in () if once else notifiers:
+            notifier.start()
+        yield
+        for notifier in notifiers if once else ():
+            notifier.finish()
+    finally:
+        for notifier in notifiers:
+            notifier.stop()

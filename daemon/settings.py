@@ -23,7 +23,8 @@ from daemon.model import (
     Limits,
 )
 from daemon.sections import Section, twice
-from daemon.watchsettings import HttpSettings
+from daemon.watchsettings import HttpSettings, NotifySettings
+from validators.suggest import did_you_mean
 
 MB: Final = 1024**2
 SQLITE: Final = "sqlite:///"
@@ -202,6 +203,10 @@ class LogSettings(Section):
     )
 
 
+#: Settings that stand in a file as lists of tables, each with settings of its own; no variable can give them.
+LISTS: Final = ("feeds", "notify")
+
+
 class Settings(Section):
     """All settings."""
 
@@ -214,6 +219,7 @@ class Settings(Section):
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     logs: LogSettings = Field(default_factory=LogSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    notify: tuple[NotifySettings, ...] = ()
     feeds: tuple[FeedSettings, ...] = Field(BUILT_IN_FEEDS)
 
     @field_validator("feeds")
@@ -225,6 +231,22 @@ class Settings(Section):
         if again := twice(feed.name.casefold() for feed in value):
             raise ValueError(f"two feeds are called {again!r}; each needs a name of its own")
         return value
+
+    @field_validator("notify")
+    @classmethod
+    def _receivers_differ(cls, value: tuple[NotifySettings, ...]) -> tuple[NotifySettings, ...]:
+        if again := twice(one.name.casefold() for one in value):
+            raise ValueError(f"two of them are called {again!r}; each needs a name of its own")
+        return value
+
+    @model_validator(mode="after")
+    def _receivers_know_feeds(self) -> Self:
+        known = {feed.name for feed in self.feeds}
+        for one in self.notify:
+            if wrong := [name for name in one.feeds if name not in known]:
+                hint = did_you_mean(wrong[0], sorted(known)) or f"the feeds are {', '.join(sorted(known))}"
+                raise ValueError(f"notify ({one.name}): feeds has {wrong[0]!r}, and no feed is called so; {hint}")
+        return self
 
     @model_validator(mode="after")
     def _folders_apart(self) -> Self:

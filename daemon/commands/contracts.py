@@ -13,15 +13,15 @@ from typing import Any
 
 from daemon import app, logs
 from daemon.commands.showing import Column, plural, print_json, print_table, say, shown
-from daemon.complaints import masked
+from daemon.complaints import HIDDEN, SECRET, masked
 from daemon.config import DEFAULT, Configuration, load
 from daemon.contracts import describe
 from daemon.errors import ContractError
 from daemon.feeds import Feeds
-from daemon.feedsettings import FeedSettings
 from daemon.ledger import FeedSummary
 from daemon.model import ContractSummary, Feed
-from daemon.settings import Settings
+from daemon.sections import Section
+from daemon.settings import LISTS, Settings
 from validators.sentences import printable
 
 
@@ -182,22 +182,27 @@ def _contract_json(one: Loaded) -> dict[str, Any]:
 def _settings(configuration: Configuration) -> Iterator[tuple[str, Any, str]]:
     """Yield each setting's name, its value with secrets masked, and where it came from."""
     for section in Settings.model_fields:
-        if section == "feeds":
+        if section in LISTS:
             continue
         for key, value in getattr(configuration.settings, section).model_dump(mode="json").items():
             yield f"{section}.{key}", _masked(value), configuration.origin(section, key)
     for number, feed in enumerate(configuration.settings.feeds):
-        yield from _feed_settings(number, feed, configuration)
+        yield from _listed("feeds", number, feed, configuration)
+    for number, receiver in enumerate(configuration.settings.notify):
+        yield from _listed("notify", number, receiver, configuration)
 
 
-def _feed_settings(number: int, feed: FeedSettings, configuration: Configuration) -> Iterator[tuple[str, Any, str]]:
-    file = configuration.origins.get("feeds", DEFAULT)
-    for key, value in feed.model_dump(mode="json").items():
-        origin = file if key in feed.model_fields_set else DEFAULT
-        if key == "dialect" and isinstance(value, Mapping):
-            yield from ((f"feeds[{number}].dialect.{part}", each, origin) for part, each in value.items())
+def _listed(section: str, number: int, table: Section, configuration: Configuration) -> Iterator[tuple[str, Any, str]]:
+    """Yield the settings of one table of a list, such as a feed."""
+    file = configuration.origins.get(section, DEFAULT)
+    for key, value in table.model_dump(mode="json").items():
+        name, origin = f"{section}[{number}].{key}", file if key in table.model_fields_set else DEFAULT
+        inner = getattr(table, key)
+        if isinstance(inner, Section):
+            parts = ((part, file if part in inner.model_fields_set else DEFAULT) for part in value)
+            yield from ((f"{name}.{part}", value[part], of) for part, of in parts)
         else:
-            yield f"feeds[{number}].{key}", _masked(value), origin
+            yield name, HIDDEN if key in SECRET and value else _masked(value), origin
 
 
 def _masked(value: Any) -> Any:

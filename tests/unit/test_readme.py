@@ -11,17 +11,19 @@ import pytest
 from daemon import cli, daybook, errors, quarantining
 from daemon.config import NAMED
 from daemon.feedsettings import DialectSettings, FeedSettings, HoldSettings
-from daemon.settings import Settings
+from daemon.settings import LISTS, Settings
+from daemon.watchsettings import NotifySettings
 
 README = Path(__file__).parents[2] / "README.md"
 
 
 def settings() -> Iterator[str]:
     for section, field in Settings.model_fields.items():
-        if section != "feeds":
+        if section not in LISTS:
             assert field.annotation is not None
             yield from (f"{section}.{key}" for key in field.annotation.model_fields)
     yield from FeedSettings.model_fields
+    yield from NotifySettings.model_fields
     yield from (f"dialect.{key}" for key in DialectSettings.model_fields)
     yield from (f"hold_if.{key}" for key in HoldSettings.model_fields)
 

@@ -1,0 +1,129 @@
+"""Tells people what has happened: each receiver in a thread of its own, which follows the ledger and holds up nobody.
+
+How far a receiver has come is in a file beside the ledger, written when a message was delivered: what is undelivered at
+a stop or a crash is told after the next start. It may come twice then, under the same id where nothing was added.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from daemon.delivering import Way
+from daemon.durable import sync
+from daemon.errors import UndeliveredError, WorkError
+from daemon.ledger import Ledger
+from daemon.messages import message
+from daemon.news import Mark, News, beginning
+
+#: Pauses after deliveries that failed, seconds: doubled from the first to the longest.
+FIRST_PAUSE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 300.0
+MOST_DOUBLINGS: Final = 16
+#: Goes at what is left at the end of `run --once`.
+LAST_GOES: Final = 3
+#: Seconds that a stop waits for a delivery that is under way.
+STOP_SECONDS: Final = 2.0
+
+
+class Notifier:
+    """Tells one receiver."""
+
+    def __init__(
+        self,
+        name: str,
+        ledger: Ledger,
+        news: News,
+        way: Way,
+        *,
+        file: Path,
+        window_seconds: float,
+        log: FilteringBoundLogger,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Begin where the last run ended; without its file, with what happens from now on.
+
+        Raises:
+            WorkError: the ledger cannot be read, or the file not be written.
+        """
+        self._name, self._ledger, self._news, self._way = name, ledger, news, way
+        self._file, self._window_seconds, self._log, self._clock = file, window_seconds, log, clock
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"notify {name}", daemon=True)
+        self._failures = 0
+        read = _read(file)
+        self._mark = beginning(ledger, clock()) if read is None else read
+        if read is None:
+            self._write()
+
+    def start(self) -> None:
+        """Tell from now on, every `window_seconds`."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Tell no more; what is undelivered is told after the next start."""
+        self._stopped.set()
+        self._way.stop()
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
+
+    def finish(self) -> None:
+        """Tell what there is to tell now, in a few goes, for a daemon that runs once."""
+        for _ in range(LAST_GOES):
+            if not (pause := self._turn()) or self._stopped.wait(pause):
+                return
+        self._log.warning("notify.undelivered", notify=self._name, note="it is told after the next start")
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._turn() or self._window_seconds):
+            pass
+
+    def _turn(self) -> float:
+        """Tell what has happened since the mark; return the seconds to wait before it is tried again, 0 for no need."""
+        try:
+            self._tell()
+        except WorkError as error:
+            if self._stopped.is_set():
+                return 0.0
+            pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures, MOST_DOUBLINGS))
+            self._failures += 1
+            self._log.warning("notify.failed", notify=self._name, reason=str(error), again_in_seconds=pause)
+            return pause
+        self._failures = 0
+        return 0.0
+
+    def _tell(self) -> None:
+        now = self._clock()
+        after, groups = self._news.since(self._mark, now)
+        if groups:
+            told = message(self._name, self._ledger.identity, (self._mark, after), groups, now)
+            self._way.deliver(json.dumps(told).encode(), told["id"])
+            things = sum(group["count"] for group in groups)
+            self._log.info("notify.delivered", notify=self._name, message=told["id"], things=things)
+        if after != self._mark:
+            self._mark = after
+            self._write()
+
+    def _write(self) -> None:
+        unfinished = self._file.with_name(f".{self._file.name}.tmp")
+        try:
+            unfinished.write_text(json.dumps(self._mark.to_json()) + "\n")
+            sync(unfinished)
+            os.replace(unfinished, self._file)  # noqa: PTH105 - says that it replaces
+        except OSError as error:
+            why = f"{self._file} cannot be written: {error.strerror}; give this user the right to"
+            raise UndeliveredError(why) from error
+
+
+def _read(file: Path) -> Mark | None:
+    try:
+        return Mark.of_json(json.loads(file.read_text()))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
