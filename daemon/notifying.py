@@ -27,6 +27,9 @@ from daemon.news import Mark, News, beginning
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 300.0
 MOST_DOUBLINGS: Final = 16
+#: Seconds between two looks into the ledger; more where one takes long: a fiftieth of the time at the most.
+LOOK_SECONDS: Final = 1.0
+REST: Final = 50
 #: Goes at what is left at the end of `run --once`.
 LAST_GOES: Final = 3
 #: Seconds that a stop waits for a delivery that is under way.
@@ -58,13 +61,15 @@ class Notifier:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"notify {name}", daemon=True)
         self._failures = 0
+        #: When the first was seen of what is to be told next; None where there is nothing.
+        self._first: float | None = None
         read = _read(file)
         self._mark = beginning(ledger, clock()) if read is None else read
         if read is None:
             self._write()
 
     def start(self) -> None:
-        """Tell from now on, every `window_seconds`."""
+        """Tell from now on."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -77,18 +82,20 @@ class Notifier:
     def finish(self) -> None:
         """Tell what there is to tell now, in a few goes, for a daemon that runs once."""
         for _ in range(LAST_GOES):
-            if not (pause := self._turn()) or self._stopped.wait(pause):
+            if not (pause := self._try(self._tell)) or self._stopped.wait(pause):
                 return
         self._log.warning("notify.undelivered", notify=self._name, note="it is told after the next start")
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._turn() or self._window_seconds):
-            pass
+        pause = 0.0
+        while not self._stopped.wait(pause):
+            began = time.monotonic()
+            pause = self._try(self._look) or max(LOOK_SECONDS, REST * (time.monotonic() - began))
 
-    def _turn(self) -> float:
-        """Tell what has happened since the mark; return the seconds to wait before it is tried again, 0 for no need."""
+    def _try(self, act: Callable[[], None]) -> float:
+        """Do it; return the seconds to wait before it is tried again, 0 where it went well."""
         try:
-            self._tell()
+            act()
         except WorkError as error:
             if self._stopped.is_set():
                 return 0.0
@@ -99,6 +106,17 @@ class Notifier:
         self._failures = 0
         return 0.0
 
+    def _look(self) -> None:
+        """Tell what has happened where the first of it is `window_seconds` old: the others are in the same message."""
+        now = self._clock()
+        after, groups = self._news.since(self._mark, now)
+        if not groups:
+            self._mark, self._first = after, None
+        elif self._first is None:
+            self._first = now
+        elif now - self._first >= self._window_seconds:
+            self._tell()
+
     def _tell(self) -> None:
         now = self._clock()
         after, groups = self._news.since(self._mark, now)
@@ -107,8 +125,7 @@ class Notifier:
             self._way.deliver(json.dumps(told).encode(), told["id"])
             things = sum(group["count"] for group in groups)
             self._log.info("notify.delivered", notify=self._name, message=told["id"], things=things)
-        if after != self._mark:
-            self._mark = after
+            self._mark, self._first = after, None
             self._write()
 
     def _write(self) -> None:

@@ -110,7 +110,10 @@ class NotifySettings(Section):
     )
     secret: str = Field("", repr=False, description="the key itself, where this file is secret; better secret_from")
     window_seconds: float = Field(
-        60.0, ge=1, le=86_400, description="seconds between two messages: what happens meanwhile is one"
+        60.0,
+        ge=1,
+        le=86_400,
+        description="seconds from the first thing to its message, which has all that happened until then",
     )
     timeout_seconds: float = Field(10.0, gt=0, le=300, description="seconds that a webhook or a command may take")
     reject_ratio_above: float = Field(

@@ -254,13 +254,13 @@ def test_a_mark_comes_back_from_its_file_as_it_was() -> None:
 def test_a_message_is_posted_signed_and_said_in_words(rig: Rig, receiver: Receiver) -> None:
     teller = notifier(rig, webhook(receiver, "the key"))
     rig.take_in(a=bad())
-    assert teller._turn() == 0.0
+    assert teller._try(teller._tell) == 0.0
     ((headers, body),) = receiver.got
     assert headers[SIGNATURE] == "sha256=" + hmac.new(b"the key", body, hashlib.sha256).hexdigest()
     told = json.loads(body)
     assert headers[ID] == told["id"]
     assert told["text"].startswith("metrics of default: 1 drop rejected, the first metrics/a.csv (")
-    assert teller._turn() == 0.0
+    assert teller._try(teller._tell) == 0.0
     assert len(receiver.got) == 1, "nothing new, nothing told"
     (said,) = rig.events("notify.delivered")
     assert (said["notify"], said["things"]) == ("ops", 1)
@@ -269,7 +269,7 @@ def test_a_message_is_posted_signed_and_said_in_words(rig: Rig, receiver: Receiv
 def test_without_a_key_a_message_is_not_signed(rig: Rig, receiver: Receiver) -> None:
     teller = notifier(rig, webhook(receiver))
     rig.take_in(a=bad())
-    teller._turn()
+    teller._try(teller._tell)
     assert SIGNATURE not in receiver.got[0][0]
 
 
@@ -279,11 +279,11 @@ def test_what_is_refused_is_tried_again_later_and_later_with_all_that_came_meanw
     teller = notifier(rig, webhook(receiver))
     receiver.answers = [500, 302, 404]
     rig.take_in(a=bad())
-    assert [teller._turn() for _ in range(3)] == [FIRST_PAUSE_SECONDS * factor for factor in (1, 2, 4)]
+    assert [teller._try(teller._tell) for _ in range(3)] == [FIRST_PAUSE_SECONDS * factor for factor in (1, 2, 4)]
     first, second, third = receiver.messages()
     assert first["id"] == second["id"] == third["id"], "nothing was added"
     rig.take_in(b=bad("b"))
-    assert teller._turn() == 0.0
+    assert teller._try(teller._tell) == 0.0
     assert receiver.messages()[3]["events"][0]["count"] == 2
     assert receiver.messages()[3]["id"] != first["id"]
     assert [said["reason"] for said in rig.events("notify.failed")] == [
@@ -298,7 +298,7 @@ def test_pauses_grow_up_to_a_bound(rig: Rig) -> None:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/T0K3N"
         teller = notifier(rig, Webhook(url, secret="", timeout_seconds=1.0))
         rig.take_in(a=bad())
-        pauses = [teller._turn() for _ in range(11)]
+        pauses = [teller._try(teller._tell) for _ in range(11)]
     assert pauses[-1] == LONGEST_PAUSE_SECONDS
     assert rig.events("notify.failed")[0]["reason"] == "127.0.0.1 could not be asked: ConnectionError"
 
@@ -307,28 +307,45 @@ def test_what_is_undelivered_at_a_crash_is_told_after_the_next_start(rig: Rig, r
     teller = notifier(rig, webhook(receiver))
     receiver.answers = [503]
     rig.take_in(a=bad())
-    assert teller._turn() > 0
+    assert teller._try(teller._tell) > 0
     rig.crash()
     rig.start()
     again = notifier(rig, webhook(receiver))
-    assert again._turn() == 0.0
+    assert again._try(again._tell) == 0.0
     assert [told["events"][0]["count"] for told in receiver.messages()] == [1, 1]
     rig.crash()
     rig.start()
-    notifier(rig, webhook(receiver))._turn()
+    last = notifier(rig, webhook(receiver))
+    last._tell()
     assert len(receiver.got) == 2
 
 
 def test_what_was_before_a_receiver_was_set_up_is_no_news(rig: Rig, receiver: Receiver) -> None:
     rig.take_in(a=bad())
-    notifier(rig, webhook(receiver))._turn()
+    notifier(rig, webhook(receiver))._tell()
     assert receiver.got == []
+
+
+def test_what_happens_within_a_window_is_one_message(rig: Rig, receiver: Receiver) -> None:
+    teller = notifier(rig, webhook(receiver), window_seconds=60.0)
+    teller._look()
+    for number in range(5):
+        rig.take_in(**{f"bad{number}": bad(str(number))})
+        teller._look()
+        rig.clock.now += 14.9
+    assert receiver.got == []
+    teller._look()
+    assert [told["events"][0]["count"] for told in receiver.messages()] == [5]
+    rig.clock.now += 1000
+    teller._look()
+    assert len(receiver.got) == 1
 
 
 def test_a_slow_receiver_holds_up_nothing_and_a_stop_does_not_wait_for_it(rig: Rig) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hook = Webhook(f"http://127.0.0.1:{silent.getsockname()[1]}", secret="", timeout_seconds=4.0)
         teller = notifier(rig, hook)
+        teller._window_seconds = 0.0
         rig.take_in(a=bad())
         teller.start()
         silent.accept()[0].close()
