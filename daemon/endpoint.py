@@ -38,18 +38,20 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Requests)
 
     def server_bind(self) -> None:
-        # Its own would look the machine's name up, which may take long where names do not work.
+        """Bind without looking the machine's name up, which may take long where names do not work."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, unless too many are at work."""
         if not self.free.acquire(blocking=False):
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and make room for another one."""
         try:
             super().process_request_thread(request, client_address)
         finally:

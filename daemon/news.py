@@ -149,6 +149,7 @@ class _Groups:
         self._rules: dict[tuple[On, str, str], Counter[tuple[str, str]]] = {}
 
     def add(self, on: On, feed: str, customer: str, shown: Mapping[str, Any], rows: Rows | None = None) -> None:
+        """Add one thing to its group, if it is asked for."""
         if on not in self._wanted.on or (self._wanted.feeds and feed not in self._wanted.feeds):
             return
         new: Group = {"on": on.value, "feed": feed, "customer": printable(customer), "count": 0, "first": []}

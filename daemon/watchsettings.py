@@ -113,7 +113,7 @@ class NotifySettings(Section):
         60.0,
         ge=1,
         le=86_400,
-        description="seconds from the first thing to its message, which has all that happened until then",
+        description="seconds from the first thing to its message, which has all until then",
     )
     timeout_seconds: float = Field(10.0, gt=0, le=300, description="seconds that a webhook or a command may take")
     reject_ratio_above: float = Field(
