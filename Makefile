@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 ROWS ?= 2000000
+MINUTES ?= 20
 KILLS ?= 200
 BIG_MB ?= 1024
 
 .DEFAULT_GOAL := check
-.PHONY: check run test thorough test-systemd crash lint types demo bench lock clean help
+.PHONY: check run test thorough test-systemd crash soak lint types demo bench audit lock clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +31,9 @@ test-systemd: $(VENV)/.test ## boot a real systemd and try the service in it; ne
 
 crash: $(VENV)/.test $(VENV)/.azurite ## kill the daemon at every step and 200 times at random, and stop it in a file of 1 GB: make crash KILLS=1000
 	BLOBDROP_TEST_KILLS=$(KILLS) BLOBDROP_TEST_BIG_MB=$(BIG_MB) $(BIN)/python -m pytest -q -s tests/acceptance/test_crashes.py tests/acceptance/test_azure_crashes.py tests/acceptance/test_decisions_killed.py tests/acceptance/test_random_kills.py
+
+soak: $(VENV)/.test $(VENV)/.azurite ## drops, markers and kills for 20 minutes, then every row counted: make soak MINUTES=60
+	$(BIN)/python -m tests.bench.soak --minutes $(MINUTES) $(SOAK)
 
 check: lint types test ## ruff, mypy and the tests
 
