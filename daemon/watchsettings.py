@@ -97,7 +97,7 @@ class NotifySettings(Section):
         description="drop_rejected, reject_ratio, drop_failed, marker_refused, day_held, day_closed, nothing_arrived"
     )
     feeds: tuple[str, ...] = Field((), description="the feeds that it is about; empty for all")
-    webhook: str = Field("", description="the URL that a message is posted to, as JSON")
+    webhook: str = Field("", repr=False, description="the URL that a message is posted to, as JSON")
     webhook_from: str = Field(
         "", description="the variable, or the credential's file, with the URL where that is secret"
     )

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from daemon import app, logs
+from daemon.cloud.address import address
+from daemon.cloud.credentials import credential
 from daemon.commands.showing import Column, plural, print_json, print_table, say, shown
 from daemon.complaints import HIDDEN, SECRET, masked
 from daemon.config import DEFAULT, Configuration, load
@@ -186,6 +188,10 @@ def _settings(configuration: Configuration) -> Iterator[tuple[str, Any, str]]:
             continue
         for key, value in getattr(configuration.settings, section).model_dump(mode="json").items():
             yield f"{section}.{key}", _masked(value), configuration.origin(section, key)
+    if configuration.settings.source.is_container:
+        url = configuration.settings.source.url
+        opens = credential(url, address(url), os.environ)
+        yield "source.url is opened by", opens.kind, opens.origin
     for number, feed in enumerate(configuration.settings.feeds):
         yield from _listed("feeds", number, feed, configuration)
     for number, receiver in enumerate(configuration.settings.notify):

@@ -39,32 +39,36 @@ def reckoned(customers: Customers, folder: Path) -> Reckoning:
     with Ledger.open_read(f"sqlite:///{folder}/var/ledger.db") as ledger:
         rows = {row.name: row for row in ledger.drops(limit=10_000_000)}
         lags = _marker_lags(customers, ledger)
-        closed = {
-            (row.customer, row.day): row for row in ledger.days.newest(limit=1_000_000) if row.state is Day.CLOSED
-        }
+        closed = sum(row.state is Day.CLOSED for row in ledger.days.newest(limit=1_000_000))
     waits = sorted(row.finished_at - customers.files[name].at for name, row in rows.items() if name in customers.files)
-    files = customers.files.values()
-    says = (
-        f"{len(rows):,} drops, {sum(each.good for each in files):,} good rows, {sum(each.bad for each in files):,} bad "
-        f"ones, {sum(each.broken for each in files):,} files rejected as a whole",
-        f"from a drop to its end: {_share(waits, 0.5):.1f} s in the middle, {_share(waits, 0.95):.1f} s for 95 of 100, "
-        f"{_share(waits, 1):.1f} s at most",
-        f"from a marker to its verdict: {_share(lags, 0.5):.1f} s in the middle, {_share(lags, 1):.1f} s at most; "
-        f"{len(closed)} days closed",
-    )
     complaints = (
         *_missing(customers, rows),
         *_wrong(customers, rows, Counter(table["_drop"].to_pylist())),
         *_repeated(table),
-        *_days(customers, folder, len(closed)),
-        *([f"a marker waited {lags[-1]:.0f} s"] if lags and lags[-1] > MOST_LAG_SECONDS else []),
-        *(
-            [f"{len(customers.markers) - len(lags)} markers have no verdict"]
-            if len(lags) < len(customers.markers)
-            else []
-        ),
+        *_days(customers, folder, closed),
+        *_late(lags, len(customers.markers)),
     )
-    return Reckoning(says, complaints)
+    return Reckoning((*_counted(customers, len(rows)), *_waited(waits, lags, closed)), complaints)
+
+
+def _counted(customers: Customers, drops: int) -> Iterator[str]:
+    files = customers.files.values()
+    good, bad, broken = sum(one.good for one in files), sum(one.bad for one in files), sum(one.broken for one in files)
+    yield f"{drops:,} drops, {good:,} good rows, {bad:,} bad ones, {broken:,} files rejected as a whole"
+
+
+def _waited(waits: list[float], lags: list[float], closed: int) -> Iterator[str]:
+    middle, most, longest = (_share(waits, share) for share in (0.5, 0.95, 1))
+    yield f"from a drop to its end: median {middle:.1f} s, 95 of 100 within {most:.1f} s, all within {longest:.1f} s"
+    middle, longest = _share(lags, 0.5), _share(lags, 1)
+    yield f"from a marker to its verdict: median {middle:.1f} s, all within {longest:.1f} s; {closed} days closed"
+
+
+def _late(lags: list[float], markers: int) -> Iterator[str]:
+    if len(lags) < markers:
+        yield f"{markers - len(lags)} markers have no verdict"
+    if lags and lags[-1] > MOST_LAG_SECONDS:
+        yield f"a marker waited {lags[-1]:.0f} s, expected {MOST_LAG_SECONDS:.0f} s at most"
 
 
 def _missing(customers: Customers, rows: dict[str, DropRow]) -> Iterator[str]:

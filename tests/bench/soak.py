@@ -1,7 +1,7 @@
 """A soak: drops and markers at a steady pace, the daemon killed every half minute, and in the end every row counted.
 
-`python -m tests.bench.soak --minutes 20`: half of the time over a folder, half over Azurite. The last quarter of each is
-without kills, so that memory and open files can be looked at. The exit code is 1 where something does not come out.
+`python -m tests.bench.soak --minutes 20`: half of the time over a folder, half over Azurite. In each one's last quarter
+nothing is killed, so that memory and open files can be looked at. The exit code is 1 where something does not come out.
 """
 
 from __future__ import annotations
@@ -158,9 +158,8 @@ def _told(soaked: Soaked, customers: Customers, folder: Path, seconds: float) ->
     growth = _middle(look.bytes for look in calm[half:]) - _middle(look.bytes for look in calm[:half] or calm)
     files = _middle(look.files for look in calm[half:]) - _middle(look.files for look in calm[:half] or calm)
     most = max(look.bytes for look in soaked.looks)
-    print(
-        f"  {soaked.kills} kills; at most {most / MB:,.0f} MB and {max(look.files for look in soaked.looks)} open files"
-    )
+    handles = max(look.files for look in soaked.looks)
+    print(f"  {soaked.kills} kills; all processes: at most {most / MB:,.0f} MB and {handles} open files")
     print(f"  undisturbed, {len(calm) * LOOK_SECONDS:.0f} s: {growth / MB:+.1f} MB, {files:+.0f} open files")
     yield from reckoning.complaints
     yield from customers.errors
