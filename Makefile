@@ -77,10 +77,17 @@ define install
 	touch $@
 endef
 
+# In an environment of its own, so that what audits is not part of what is audited.
+audit: deploy/audit.lock ## look for known holes in what the locks pin
+	@test -x $(VENV)/audit/bin/python || $(PYTHON) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/audit.lock
+	@$(VENV)/audit/bin/python deploy/audit.py
+
 lock: $(VENV)/.test ## pin the newest versions again (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml --group build -o deploy/requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -c deploy/requirements.lock pyproject.toml --group build --group test -o deploy/test.lock
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -c deploy/test.lock pyproject.toml --group build --group bench -o deploy/bench.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group pyproject.toml:audit -o deploy/audit.lock
 	cd tests/azurite && $(abspath $(BIN))/npm install --package-lock-only --omit-lockfile-registry-resolved=true --ignore-scripts --no-audit --no-fund
 
 clean: ## remove the environment and caches; drops and var stay
