@@ -97,7 +97,7 @@ def _placed(name: str, folder: Path) -> Iterator[tuple[Place, Mapping[str, str]]
         yield FolderPlace(folder), SETTINGS
         return
     with ExitStack() as stack:
-        _, port = stack.enter_context(azurite(folder / "azurite"))
+        _, port = stack.enter_context(azurite(folder / "azurite", keeps=False))
         container = new_container(connection_string(port))
         stack.callback(container.client.close)
         yield ContainerPlace(container), {**SETTINGS, **container.environment}
