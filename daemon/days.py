@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from statistics import median
 from typing import Any, Final
 
+from daemon import telling
 from daemon.daybounds import last_complete
 from daemon.errors import BlobdropError, StoreError, UndoneError
 from daemon.figures import OF_DAYS, Asked, Figures
@@ -190,7 +191,12 @@ class Closing:
         self._days.hold(row, reason, report)
         remedy = f"blobdrop days close {row.day} --scope {row.customer}/{row.feed} --reason ..."
         self._parts.log.warning(
-            "day.held", name=row.day, feed=row.feed, customer=row.customer, reason=reason, remedy=remedy
+            "day.held",
+            name=row.day,
+            feed=row.feed,
+            customer=row.customer,
+            reason=telling.discreet(reason),
+            remedy=remedy,
         )
 
     def _report(self, row: DayRow, figures: Figures) -> Mapping[str, Any]:
@@ -253,7 +259,9 @@ def _reasons(feed: Feed, report: Mapping[str, Any]) -> Sequence[str]:
     missing = report["metrics_missing"]
     if rule.metrics_missing and missing:
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-        found.append(f"no rows of {', '.join(missing[:NAMED])}{more}, expected them (hold_if.metrics_missing)")
+        # In quotes, as they come from customers' cells: the log leaves them out.
+        named = ", ".join(map(repr, missing[:NAMED]))
+        found.append(f"no rows of {named}{more}, expected them (hold_if.metrics_missing)")
     if feed.on_duplicate_key is OnDuplicateKey.REJECT and report["superseded_rows"]:
         found.append(
             f"{report['superseded_rows']:,} rows have the unit, day and metric of another row, expected none "

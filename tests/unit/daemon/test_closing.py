@@ -205,7 +205,7 @@ def test_a_day_that_lacks_what_was_there_before_is_held(rig_of: Callable[..., Ri
     mark(rig, 4)
     rig.loop.run_once()
     assert one(rig, 3).state is Day.CLOSED
-    assert one(rig, 4).reason == "no rows of clicks, expected them (hold_if.metrics_missing)"
+    assert one(rig, 4).reason == "no rows of 'clicks', expected them (hold_if.metrics_missing)"
 
 
 def test_a_feed_may_have_days_with_double_keys_held(rig_of: Callable[..., Rig]) -> None:
