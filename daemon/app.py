@@ -27,6 +27,7 @@ from daemon.ledger import Ledger
 from daemon.ledger.database import RESTORE
 from daemon.ledger.opening import file_of
 from daemon.loop import LONGEST_PAUSE_SECONDS, Loop, Pace
+from daemon.measures import unfit
 from daemon.model import METRIC_DAYS, ContractSummary, Feed
 from daemon.observed import observed
 from daemon.parts import Parts, Rules
@@ -157,6 +158,7 @@ def describe_feeds(feeds: Mapping[str, Feed], workers: Workers) -> dict[str, Con
 
     Raises:
         ContractError: one cannot be loaded; the message names each such feed and its cause.
+        ConfigError: a metric asks a feed's rows for what its contract does not have.
     """
     futures: dict[str, Future[ContractSummary]] = {name: workers.describe(feed) for name, feed in feeds.items()}
     summaries, wrong = {}, []
@@ -169,6 +171,8 @@ def describe_feeds(feeds: Mapping[str, Feed], workers: Workers) -> dict[str, Con
             wrong.append(f"feed {name!r}: contract {feeds[name].contract!r} was being loaded when {error}")
     if wrong:
         raise ContractError("\n".join(wrong))
+    if wrong := [each for name, one in summaries.items() for each in unfit(feeds[name].measures, name, one.columns)]:
+        raise ConfigError("\n".join(wrong))
     return summaries
 
 

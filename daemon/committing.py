@@ -13,10 +13,11 @@ from daemon.claims import Claims
 from daemon.entries import coming, promote
 from daemon.errors import StoreError, UndoneError
 from daemon.ledger import Ledger
-from daemon.ledger.queries import IN_TABLE, LEFT_OUT
-from daemon.model import Batch, Drop, OnRevision, Outcome, Prepared
+from daemon.ledger.versions import STANDING
+from daemon.model import Batch, Drop, Outcome, Prepared, State
 from daemon.parts import Parts
 from daemon.quarantine import Quarantine
+from daemon.superseding import Arriving, superseded
 
 
 class Committing:
@@ -37,7 +38,11 @@ class Committing:
         outcomes = tuple(chain.from_iterable(each.outcomes for each in prepared))
         files = tuple(chain.from_iterable(each.files for each in prepared))
         schemas = [each.schema for each in prepared if each.schema is not None]
-        arriving = [self._claims[each.drop_id] for each in outcomes if each.state in IN_TABLE]
+        arriving = [
+            Arriving(self._claims[each.drop_id], each.sha256, is_copy=each.state is State.DUPLICATE)
+            for each in outcomes
+            if each.state in STANDING
+        ]
         replaces, outcomes = self._superseding(feed, arriving, outcomes)
         # Reports go to the disk before anything says that their drops are done.
         self._quarantine.flush(Path(outcome.report) for outcome in outcomes if outcome.report)
@@ -59,7 +64,8 @@ class Committing:
         outcomes = tuple(chain.from_iterable(each.outcomes for each in prepared))
         files = tuple(chain.from_iterable(each.files for each in prepared))
         schema = pa.unify_schemas([each.schema for each in prepared if each.schema is not None])
-        replaces, outcomes = self._superseding(feed, drops, outcomes, left_out=False)
+        arriving = [Arriving(drop, self._ledger.drop(drop.id).sha256) for drop in drops]
+        replaces, outcomes = self._superseding(feed, arriving, outcomes)
         self._quarantine.flush(coming(Path(outcome.report)) for outcome in outcomes)
         self._transact(Batch(number=0, feed=feed, outcomes=outcomes, files=files, replaces=replaces), schema)
 
@@ -82,20 +88,16 @@ class Committing:
         self._tally.commits[batch.feed] += 1
 
     def _superseding(
-        self, feed: str, arriving: Sequence[Drop], outcomes: Sequence[Outcome], *, left_out: bool = True
+        self, feed: str, arriving: Sequence[Arriving], outcomes: Sequence[Outcome]
     ) -> tuple[tuple[str, ...], tuple[Outcome, ...]]:
-        """Return the earlier drops whose rows leave the table because revisions of them arrive, and the outcomes.
+        """Return the drops whose rows leave the table because others arrive, and the outcomes, which name their drops.
 
-        Each outcome then names the drops whose place it takes: with `left_out` also rejected and failed ones, which
-        have no rows there. A feed that appends takes a name's versions for files of their own.
+        A name's earlier versions without rows there, rejected or failed, are named too.
         """
-        policy = self._feeds[feed].revision
-        replaced = self._ledger.earlier(arriving) if policy is OnRevision.REPLACE else {}
-        others = self._ledger.earlier(arriving, LEFT_OUT) if left_out and policy is not OnRevision.APPEND else {}
-        if replaced or others:
-            places = {drop.id: (*replaced.get(drop.id, ()), *others.get(drop.id, ())) for drop in arriving}
-            outcomes = [replace(outcome, supersedes=places.get(outcome.drop_id, ())) for outcome in outcomes]
-        return tuple(chain.from_iterable(replaced.values())), tuple(outcomes)
+        found = superseded(self._ledger.versions, self._feeds[feed].revision, arriving)
+        if found.places:
+            outcomes = [replace(each, supersedes=found.places.get(each.drop_id, ())) for each in outcomes]
+        return found.replaces, tuple(outcomes)
 
 
 def promote_all(quarantine: Quarantine, batch: Batch) -> None:

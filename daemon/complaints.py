@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -13,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from daemon.feedsettings import DialectSettings, FeedSettings, HoldSettings
+from daemon.metricsettings import FilterSettings, MetricSettings, PartSettings
 from daemon.settings import LISTS, Settings
 from daemon.watchsettings import NotifySettings
 
@@ -40,15 +42,21 @@ _SENTENCES: Final = {
     "string_too_short": "it must not be empty",
 }
 
+#: The tables within lists of tables, by the keys above them; [] stands for the number of one in a list.
+_TABLES: Final[Mapping[tuple[str, ...], type[BaseModel]]] = MappingProxyType(
+    {
+        ("feeds", "[]"): FeedSettings,
+        ("feeds", "[]", "dialect"): DialectSettings,
+        ("feeds", "[]", "hold_if"): HoldSettings,
+        ("metrics", "[]"): MetricSettings,
+        ("notify", "[]"): NotifySettings,
+        ("metrics", "[]", "filters", "[]"): FilterSettings,
+        **{("metrics", "[]", half): PartSettings for half in ("numerator", "denominator")},
+        **{("metrics", "[]", half, "filters", "[]"): FilterSettings for half in ("numerator", "denominator")},
+    }
+)
+
 Place = tuple[str | int, ...]
-_LISTS: Final[tuple[Place, ...]] = tuple((name,) for name in LISTS)
-#: The tables of such lists, and the tables in those.
-_TABLES: Final[Mapping[Place, type[BaseModel]]] = {
-    ("feeds",): FeedSettings,
-    ("feeds", "dialect"): DialectSettings,
-    ("feeds", "hold_if"): HoldSettings,
-    ("notify",): NotifySettings,
-}
 
 
 def complaints(error: ValidationError, data: Mapping[str, Any], origin: Callable[[Place], str]) -> tuple[str, ...]:
@@ -113,13 +121,13 @@ def _join(where: str, expected: str) -> str:
 
 def _shown(path: Place, data: Mapping[str, Any]) -> str:
     """Write a path: "feeds[0] (orders): dialect.quote"."""
-    if path[:1] not in _LISTS or len(path) == 1:
+    if path[0:1] not in [(section,) for section in LISTS] or len(path) == 1:
         return ".".join(str(part) for part in path)
     section, number = str(path[0]), int(path[1])
     name = _named(data, section, number)
-    feed = f"{section}[{number}]" + (f" ({name})" if name else "")
+    one = f"{section}[{number}]" + (f" ({name})" if name else "")
     rest = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[2:]).removeprefix(".")
-    return f"{feed}: {rest}" if rest else feed
+    return f"{one}: {rest}" if rest else one
 
 
 def _named(data: Mapping[str, Any], section: str, number: int) -> str:
@@ -164,7 +172,7 @@ def _expected(path: Place, one: ErrorDetails) -> str:
 
 def _expected_kind(path: Place, kind: str) -> str:
     """Say which kind of value is needed; nothing for kinds that no setting has."""
-    line = f"[[{path[0]}]]" if path[:1] in _LISTS else f"[{path[0]}]" if path else ""
+    line = f"[[{path[0]}]]" if path[0] in LISTS else f"[{path[0]}]"
     if kind.startswith("model") and len(path) <= 2:  # noqa: PLR2004 - a section, or a feed
         return f"expected a table: {line} on a line of its own"
     if kind == "tuple_type" and len(path) == 1:
@@ -200,12 +208,14 @@ def _described(path: Place) -> str:
 
 def _model(path: Place) -> type[BaseModel] | None:
     """Return the table in which the last part of a path is a key; None inside of values."""
-    if len(path) <= 1:
+    above = tuple("[]" if isinstance(part, int) else part for part in path[:-1])
+    if not above:
         return Settings
-    if path[0] in LISTS:
-        return _TABLES.get((path[0], *path[2:-1])) if len(path) > 2 else None  # noqa: PLR2004 - behind the number
-    field = Settings.model_fields.get(str(path[0]))
-    model = field.annotation if field is not None and len(path) == 2 else None  # noqa: PLR2004 - a section's key
+    if above in _TABLES:
+        return _TABLES[above]
+    model = (
+        Settings.model_fields[above[0]].annotation if len(above) == 1 and above[0] in Settings.model_fields else None
+    )
     return model if isinstance(model, type) and issubclass(model, BaseModel) else None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from daemon.complaints import Place, complaints, nearest
 from daemon.errors import ConfigError
+from daemon.measures import Measure
 from daemon.model import Feed
 from daemon.settings import LISTS, SQLITE, Settings
 
@@ -44,7 +45,10 @@ class Configuration:
     def feeds(self) -> tuple[Feed, ...]:
         """Return the feeds, in the order in which a name is matched."""
         base = self.file.parent if self.file else Path.cwd()
-        return tuple(feed.feed(base) for feed in self.settings.feeds)
+        return tuple(replace(feed.feed(base), measures=self._measures(feed.name)) for feed in self.settings.feeds)
+
+    def _measures(self, feed: str) -> tuple[Measure, ...]:
+        return tuple(metric.measure() for metric in self.settings.metrics if metric.feed == feed)
 
     def origin(self, section: str, key: str) -> str:
         """Return where a setting came from: `default`, the file's path, or the variable's name."""
@@ -130,15 +134,17 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _settable() -> Iterator[tuple[str, str]]:
-    """Yield the section and key of every setting that a variable can give: all but the feeds'."""
+    """Yield the section and key of every setting that a variable can give: all but feeds' and metrics'."""
     for section, field in Settings.model_fields.items():
         if section not in LISTS and field.annotation is not None:
             yield from ((section, key) for key in field.annotation.model_fields)
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    if of := next((one for one in LISTS if name.upper().startswith(f"{PREFIX}{one}".upper())), ""):
-        return f"{name}: {of} cannot be set by variables; write them as [[{of}]] into a file and name it in {NAMED}"
+    for section in LISTS:
+        if name.upper().startswith(f"{PREFIX}{section.upper()}"):
+            written = f"write them as [[{section}]] into a file and name it in {NAMED}"
+            return f"{name}: {section} cannot be set by variables; {written}"
     near = nearest(name.removeprefix(PREFIX).lower(), [each.removeprefix(PREFIX).lower() for each in known])
     meant = f"did you mean {PREFIX}{near.upper()}?" if near else "deploy/blobdrop.toml has the settings there are"
     return f"{name}: there is no such setting; {meant}"

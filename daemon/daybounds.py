@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from daemon.errors import ConfigError
@@ -21,6 +22,8 @@ _AROUND: Final = 2
 #: Days that can be asked for: well inside of what a clock can show in every zone.
 FIRST_DAY: Final = dt.date(1900, 1, 1)
 LAST_DAY: Final = dt.date(9990, 12, 31)
+#: Days without rows in a row after which a scope is taken to pause: a month of nothing is no gap any more.
+LONGEST_GAP: Final = 31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,19 @@ def last_complete(watermark: float, zone: str) -> dt.date:
     while bounds(day, zone).end > watermark:
         day -= dt.timedelta(days=1)
     return day
+
+
+def gaps(days: Collection[str], last: str) -> Iterator[str]:
+    """Yield the days (ISO) up to `last` without rows, of which somebody has to know.
+
+    They lie after the first of `days`, those with rows, and are the first 31 of each stretch: what a stray row of
+    long ago, or a marker after a long pause, leaves between is nobody's.
+    """
+    known = sorted(dt.date.fromisoformat(day) for day in days if day <= last)
+    end = dt.date.fromisoformat(last) + dt.timedelta(days=1)
+    for day, following in pairwise([*known, end] if known else ()):
+        for after in range(1, min((following - day).days, LONGEST_GAP + 1)):
+            yield (day + dt.timedelta(days=after)).isoformat()
 
 
 def _first_from(local: int, zone: str) -> int:

@@ -14,18 +14,18 @@ from statistics import median
 from typing import Any, Final
 
 from daemon import telling
-from daemon.daybounds import last_complete
+from daemon.daybounds import gaps, last_complete
 from daemon.errors import BlobdropError, StoreError, UndoneError
 from daemon.figures import OF_DAYS, Asked, Figures
+from daemon.ledger.dayrows import Change
 from daemon.ledger.days import Day, DayRow, Scope
-from daemon.model import METRIC_DAYS, Batch, Feed, OnDuplicateKey
+from daemon.ledger.markers import Unfinished
+from daemon.model import METRIC_DAYS, Batch, Feed, Late, OnDuplicateKey
 from daemon.parts import Parts
 from daemon.tally import Tally
 
 #: Closed days before a day that its rows are held against.
 TRAILING_DAYS: Final = 7
-#: Drops that a restated day's report names.
-MOST_DROPS: Final = 100
 #: Missing metrics that a reason names.
 NAMED: Final = 5
 
@@ -41,6 +41,11 @@ class Closing:
         self._running: tuple[DayRow, Asked, Future[Figures]] | None = None
         #: Whether the watermarks were not looked at since the start.
         self._fresh = True
+        #: The newest batch of each feed that was looked at, and what has become otherwise in closed days until then.
+        self._seen: Mapping[str, int] = {}
+        self._changes: Mapping[tuple[str, str, str], Change] = {}
+        #: Whether a day was closed since that look, to which something may have come while it was computed.
+        self._stale = False
         #: Whether a commit broke off in its middle.
         self._adrift = False
 
@@ -49,6 +54,11 @@ class Closing:
         """Whether a day is being closed, or can be."""
         return self._running is not None or bool(self._queue)
 
+    def is_asked(self) -> bool:
+        """Tell whether a person has left a day to be closed, or closed again, since the last look."""
+        ready = {(row.scope, row.day, row.version) for row in self._ready()}
+        return not ready <= {(row.scope, row.day, row.version) for row in self._queue}
+
     def look(self, *, moved: bool) -> None:
         """See which days are ready; `moved` tells whether a watermark has.
 
@@ -56,12 +66,22 @@ class Closing:
             WorkError: ledger or tables cannot be used now.
         """
         self._resolve()
-        if moved or self._fresh:
+        newest = {feed: self._parts.ledger.last_committed(feed) for feed in self._parts.feeds}
+        came = self._stale or newest != self._seen
+        scopes = None if moved or self._fresh else self._days.late_scopes() if came else ()
+        if scopes is None or scopes:
             for scope, watermark in self._parts.ledger.markers.watermarks().items():
-                if feed := self._parts.feeds.get(scope[0]):
+                feed = self._parts.feeds.get(scope[0])
+                if feed is not None and (scopes is None or scope in scopes):
                     self._open(scope, watermark, feed)
-            self._fresh = False
-        self._queue = [row for row in self._days.unclosed() if row.state is Day.READY and row.feed in self._parts.feeds]
+        if came:
+            self._look_back()
+        self._restate()
+        self._seen, self._fresh, self._stale = newest, False, False
+        self._queue = self._ready()
+
+    def _ready(self) -> list[DayRow]:
+        return [row for row in self._days.unclosed() if row.state is Day.READY and row.feed in self._parts.feeds]
 
     def turn(self) -> None:
         """Take the day that a worker has computed, and have the next one computed.
@@ -74,6 +94,8 @@ class Closing:
             self._running = None
             self._queue = [each for each in self._queue if each != row]
             self._take(row, asked, future)
+        if self._stale and not self.busy:
+            self.look(moved=False)
         if self._running is None and self._queue:
             row = self._queue[0]
             asked = self._asked(row)
@@ -97,8 +119,48 @@ class Closing:
         last = last_complete(watermark, feed.timezone).isoformat()
         known = self._days.states(scope)
         days = self._parts.store.days(*scope)
-        if ready := sorted(day for day in days if day <= last and day not in known):
+        expected = {*gaps(days, last), *(day for day in days if day <= last)}
+        if ready := sorted(expected.difference(known)):
             self._days.open(scope, ready, watermark, self._parts.clock())
+
+    # ---------------------------------------------------------------- CHANGED SINCE
+
+    def _look_back(self) -> None:
+        """See what has become otherwise in closed days, and tell of what was not known yet."""
+        before, self._changes = self._changes, {change.key: change for change in self._days.changes()}
+        for key, change in self._changes.items():
+            known = before.get(key)
+            if self._fresh or (known is not None and known.batch == change.batch):
+                continue
+            remedy = f"blobdrop days restate {change.day} --scope {change.customer}/{change.feed} --reason ..."
+            again = self._is_restated(change)
+            (self._parts.log.info if again else self._parts.log.warning)(
+                "day.changed",
+                name=change.day,
+                feed=change.feed,
+                customer=change.customer,
+                note=f"{change.said} since it was closed",
+                remedy="it is computed again" if again else remedy,
+            )
+
+    def _restate(self) -> None:
+        """Have changed days computed again where their feed wants that, once no drop of their scope is under way."""
+        wanted = [change for change in self._changes.values() if self._is_restated(change)]
+        busy = {(each.drop.feed, each.drop.customer) for each in self._unfinished()} if wanted else set()
+        for change in wanted:
+            row = self._days.one((change.feed, change.customer), change.day)
+            if row is not None and row.version == change.version and row.scope not in busy:
+                self._days.restate(row, f"{change.said} after it was closed", "", self._parts.clock())
+                self._changes = {key: each for key, each in self._changes.items() if key != change.key}
+
+    def _is_restated(self, change: Change) -> bool:
+        feed = self._parts.feeds.get(change.feed)
+        return feed is not None and (feed.late is Late.RESTATE or not change.reported)
+
+    def _unfinished(self) -> Sequence[Unfinished]:
+        return self._parts.ledger.markers.unfinished(failed=False)
+
+    # ---------------------------------------------------------------- COMPUTED
 
     def _asked(self, row: DayRow) -> Asked:
         store, feed = self._parts.store, self._parts.feeds[row.feed]
@@ -110,11 +172,14 @@ class Closing:
             customer=row.customer,
             day=row.day,
             version=row.version,
+            # Looked at before the files: what comes in between is in them, and counts as having come since.
+            as_of=self._parts.ledger.last_committed(row.feed),
             files=store.days(row.feed, row.customer).get(row.day, ()),
             drops=self._days.came(row.scope),
             former=computed.get(row.day, ()) if row.version > 1 else (),
             earlier=tuple(itertools.chain.from_iterable(earlier)),
             on_duplicate_key=feed.on_duplicate_key,
+            measures=feed.measures,
             root=store.root(METRIC_DAYS),
             unit=f"{self._parts.hold.session}-{next(self._units)}",
             memory_bytes=self._parts.workers.memory_bytes,
@@ -136,32 +201,39 @@ class Closing:
             self._parts.store.sweep(METRIC_DAYS, [asked.unit])
             self._hold(row, [f"its metrics could not be computed: {error}"], None)
             return
-        report = self._report(row, figures)
+        report = self._report(row, asked, figures)
         reasons = () if row.by else tuple(_reasons(self._parts.feeds[row.feed], report))
-        if not figures.rows + figures.test_rows:
-            self._days.end(row, Day.EMPTY, None, self._parts.clock())
+        is_empty = not figures.rows + figures.test_rows
+        if is_empty and row.version == 1 and not self._days.newest(row.scope, before=row.day, limit=1):
+            # It was asked for because of others' rows.
+            self._days.end(row, Day.EMPTY, None, self._parts.clock(), as_of=asked.as_of)
         elif reasons:
             self._parts.store.discard(METRIC_DAYS, figures.files)
             self._hold(row, reasons, report)
+        elif is_empty and not figures.files:
+            self._days.end(row, Day.EMPTY, report, self._parts.clock(), as_of=asked.as_of)
+            self._parts.log.info("day.empty", name=row.day, feed=row.feed, customer=row.customer)
         else:
-            self._close(row, figures, report)
+            self._close(row, asked, figures, report)
 
-    def _close(self, row: DayRow, figures: Figures, report: Mapping[str, Any]) -> None:
+    def _close(self, row: DayRow, asked: Asked, figures: Figures, report: Mapping[str, Any]) -> None:
         if figures.files:
-            self._commit(row, figures, report)
+            self._commit(row, asked, figures, report)
         else:
-            self._days.end(row, Day.CLOSED, report, self._parts.clock())
+            self._days.end(row, Day.CLOSED, report, self._parts.clock(), as_of=asked.as_of)
+        self._stale = True
         self._tally.days_closed.append((row.customer, row.feed, row.day))
         shown = {name: report[name] for name in ("drops", "rows", "metrics")}
         self._parts.log.info(
             "day.closed", name=row.day, feed=row.feed, customer=row.customer, version=row.version, **shown
         )
 
-    def _commit(self, row: DayRow, figures: Figures, report: Mapping[str, Any]) -> None:
+    def _commit(self, row: DayRow, asked: Asked, figures: Figures, report: Mapping[str, Any]) -> None:
         ledger, store, now = self._parts.ledger, self._parts.store, self._parts.clock()
         self._adrift = True
         staged = Batch(number=0, feed=METRIC_DAYS, outcomes=(), files=figures.files)
-        batch = self._days.intend(row, staged, report, now, at_least=store.last_batch(METRIC_DAYS))
+        at_least = store.last_batch(METRIC_DAYS)
+        batch = self._days.intend(row, staged, report, now, as_of=asked.as_of, at_least=at_least)
         try:
             store.commit(batch, figures.schema)
         except StoreError as error:
@@ -199,16 +271,18 @@ class Closing:
             remedy=remedy,
         )
 
-    def _report(self, row: DayRow, figures: Figures) -> Mapping[str, Any]:
+    def _report(self, row: DayRow, asked: Asked, figures: Figures) -> Mapping[str, Any]:
         """Return what a person reads of a day before it closes, ready for JSON."""
         rows = self._days.rows_of(figures.drops)
+        late, aside = self._days.late_rows(row.scope, row.day, asked.as_of)
         before = self._trailing(row)
         return {
             "drops": len(figures.drops),
             "rows": figures.rows,
             "test_rows": figures.test_rows,
             "superseded_rows": figures.superseded_rows,
-            "late_rows": 0,
+            "late_rows": late,
+            "late_rows_in_quarantine": aside,
             "rejected_rows": rows.rejected,
             "rejected_ratio": rows.rejected / rows.read if rows.read else 0.0,
             "metrics": figures.metrics,
@@ -216,22 +290,21 @@ class Closing:
             "metrics_missing": list(figures.missing),
             "trailing_days": len(before),
             "trailing_median_rows": median(before) if before else None,
-            "restates": self._difference(row, figures),
+            "restates": self._difference(row, asked, figures),
         }
 
-    def _difference(self, row: DayRow, figures: Figures) -> Mapping[str, Any] | None:
+    def _difference(self, row: DayRow, asked: Asked, figures: Figures) -> Mapping[str, Any] | None:
         """Return what a restated day has otherwise than its version before; None for a first version."""
         former = self._days.before(row)
         if former is None:
             return None
-        later = self._days.later(figures.drops, former.closed_at or 0.0)
-        names = ("metric", "id_type", "before", "after")
+        names = ("metric", "id_type", "before", "after", "change")
         return {
             "version": former.version,
             "rows_before": (former.report or {}).get("rows"),
             "rows_after": figures.rows,
             "metrics": [dict(zip(names, change, strict=True)) for change in figures.changes],
-            "because_of": list(later[:MOST_DROPS]),
+            "because_of": list(self._days.changed_by(row.scope, row.day, former.as_of or 0, asked.as_of)),
         }
 
     def _trailing(self, row: DayRow) -> list[int]:
@@ -264,7 +337,8 @@ def _reasons(feed: Feed, report: Mapping[str, Any]) -> Sequence[str]:
         found.append(f"no rows of {named}{more}, expected them (hold_if.metrics_missing)")
     if feed.on_duplicate_key is OnDuplicateKey.REJECT and report["superseded_rows"]:
         found.append(
-            f"{report['superseded_rows']:,} rows have the unit, day and metric of another row, expected none "
+            f"{report['superseded_rows']:,} rows have the unit, day and metric (or the timeuuid) of another row, "
+            "expected none "
             '(on_duplicate_key = "reject")'
         )
     return found

@@ -18,6 +18,7 @@ from daemon.model import Drop, Prepared, Setup, State
 from daemon.parts import Parts
 from daemon.reports import counted
 from daemon.stores.columns import misfits
+from daemon.tally import Tally
 
 #: Reviews handed to the workers ahead of time, for each worker: drops' own work is not to wait for long.
 REVIEWS_PER_WORKER = 2
@@ -34,6 +35,7 @@ class Deciding:
         self,
         parts: Parts,
         committing: Committing,
+        tally: Tally,
         *,
         name_unit: Callable[[], str],
         setup: Callable[[str], Setup],
@@ -45,6 +47,7 @@ class Deciding:
         self._ledger, self._store, self._quarantine = parts.ledger, parts.store, parts.quarantine
         self._workers, self._committing, self._feeds = parts.workers, committing, parts.feeds
         self._rules, self._name_unit, self._setup = parts.rules, name_unit, setup
+        self._tally = tally
         self._wake, self._log, self._clock = parts.wake, parts.log, parts.clock
         self._waiting: deque[Review] = deque()
         self._worked: dict[Future[Prepared], Review] = {}
@@ -89,7 +92,7 @@ class Deciding:
             future.add_done_callback(lambda _: self._wake())
 
     def _review(self, decision: Decision, row: DropRow) -> Review:
-        drop = Drop(id=row.id, found=row.found, feed=row.feed, customer=row.customer)
+        drop = Drop(id=row.id, found=row.found, feed=row.feed, customer=row.customer, watermark=row.watermark)
         return Review(
             unit=self._name_unit(), decision=decision, drop=drop, state=row.state, rows=row.rows, sha256=row.sha256
         )
@@ -190,11 +193,13 @@ class Deciding:
         (outcome,) = prepared.outcomes
         self._known.discard(review.decision.id)
         brought, left = outcome.rows.accepted - review.rows.accepted, outcome.rows.rejected
+        self._tally.released_rows(review.drop.feed, brought)
         note = f"{counted(brought)} now in the table, {left:,} set aside"
         self._log.info("decision.done", **_of(review.decision, review.drop.found.name), note=note)
 
     def _end(self, decision: Decision, name: str, state: Standing, note: str) -> None:
         self._ledger.decisions.end(decision, state, note, self._clock())
+        self._tally.decisions[state] += 1
         self._known.discard(decision.id)
         self._not_before.pop(decision.id, None)
         level = self._log.info if state is Standing.DONE else self._log.warning

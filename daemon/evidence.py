@@ -96,7 +96,7 @@ def closed_days(store: Store) -> tuple[ClosedDay, ...]:
 
 def _archived(source: FolderSource, feeds: Feeds) -> Iterator[Object]:
     for one in source.archived():
-        if is_marker(one.found.name):
+        if is_marker(one.found.name) or feeds.is_signal(one.found.name):
             continue
         scope = _scope(feeds, one.found.name)
         yield Object(found=one.found, sha256=_digest(one.path), scope=scope, at=one.at, archived=True)
@@ -104,7 +104,7 @@ def _archived(source: FolderSource, feeds: Feeds) -> Iterator[Object]:
 
 def _dropped(source: FolderSource, folder: Path, feeds: Feeds, ids: Collection[str]) -> Iterator[Object]:
     for found in source.list() if folder.exists() else ():
-        if not is_marker(found.name):
+        if not (is_marker(found.name) or feeds.is_signal(found.name)):
             # Only what stays here after its drop's end is read: the others are worked, as they have not come to it.
             sha256 = _digest(f"{folder}/{found.name}") if found.drop_id in ids else ""
             scope = _scope(feeds, found.name)

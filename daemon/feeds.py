@@ -9,7 +9,7 @@ from urllib.parse import quote_from_bytes
 
 from daemon.errors import ConfigError, NotFoundError
 from daemon.model import Feed
-from daemon.sources.names import left_out_folder
+from daemon.sources.names import in_signals, left_out_folder
 from validators.suggest import did_you_mean
 
 #: Whose a drop is when the pattern binds no customer.
@@ -47,6 +47,8 @@ class Feeds:
         # One expression tries all patterns in their order; the name of the group that closed last tells which one fits.
         texts = (expression(feed, pattern, number) for number, (feed, pattern) in enumerate(_patterns(feeds)))
         self._match = re.compile("|".join(texts) or "(?!)", re.DOTALL).fullmatch
+        #: The groups of patterns that name a folder `signals` themselves: what they take are drops.
+        self._signals = {f"p{number}" for number, (_, pattern) in enumerate(_patterns(feeds)) if in_signals(pattern)}
 
     def match(self, name: str) -> tuple[Feed, str] | None:
         r"""Return the feed and the customer of an object, by its path below the source's root; None: no feed fits.
@@ -58,6 +60,13 @@ class Feeds:
         if found is None or found.lastgroup is None:
             return None
         return self._feeds[found.lastgroup], customer_in(found, found.lastgroup)
+
+    def is_signal(self, name: str) -> bool:
+        """Tell whether an object lists days that are loaded: it lies in a `signals` folder that is no feed's own."""
+        if not in_signals(name):
+            return False
+        found = self._match(name)
+        return found is None or found.lastgroup not in self._signals
 
 
 def customer_in(found: re.Match[str], group: str) -> str:

@@ -18,6 +18,7 @@ from daemon.model import (
     OnDuplicateKey,
     OnRevision,
     ReadyNeeds,
+    SignalGaps,
 )
 from daemon.sections import Section, twice
 
@@ -104,6 +105,9 @@ class FeedSettings(Section):
         default_factory=dict, description="what the contract's function takes, where it is one"
     )
     time_column: str = Field("", description="the column that gives a row its day; empty for the contract's own")
+    time_unit: Literal["", "s", "ms"] = Field(
+        "", description="unit of whole numbers there, since 1970: s or ms; empty for the contract's own, or s"
+    )
     key: tuple[str, ...] = Field(
         (), description="the columns that make a row one of its kind; empty for the contract's own"
     )
@@ -117,10 +121,14 @@ class FeedSettings(Section):
         OnRevision.REPLACE, description="new bytes under an old name: replace, append or reject"
     )
     late: Late = Field(
-        Late.QUARANTINE, description="rows before the watermark: quarantine, accept or restate; so far all are accepted"
+        Late.QUARANTINE, description="rows before the watermark: quarantine, accept, or restate their closed days"
     )
     ready_needs: ReadyNeeds = Field(
         ReadyNeeds.FINAL, description="drops that a marker waits for must be final, or settled, which takes failed ones"
+    )
+    signal_gaps: SignalGaps = Field(
+        SignalGaps.INFER,
+        description="days that no signal lists, before one that is listed: infer that they are loaded, or wait",
     )
     on_duplicate_key: OnDuplicateKey = Field(
         OnDuplicateKey.LAST,

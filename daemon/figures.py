@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from daemon.datafile import Part, encoding_of, path_of
+from daemon.measures import Measure
+from daemon.measuring import measure
 from daemon.model import DataFile, OnDuplicateKey
+from daemon.restating import Changed, changed
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,8 +33,6 @@ KEY: Final = ("unit_id", "id_type", "metric_name")
 VALUES: Final = {"metric_value": "DOUBLE", "numerator": "DOUBLE", "denominator": "DOUBLE", "is_test": "BOOLEAN"}
 #: A metric that was there on so many of so many days before is expected.
 SEEN_DAYS, OF_DAYS = 3, 7
-#: Changed metrics of a restated day that are named.
-MOST_CHANGES: Final = 1_000
 #: The part of a worker's memory that the database may hold; beyond it, it writes to a temporary folder.
 MEMORY_PART: Final = 0.5
 #: A drop has fewer records than this: 2 to the power of 40.
@@ -46,8 +47,9 @@ class Asked:
     customer: str
     day: str
     version: int
-    #: The data files that may have rows of it.
+    #: The data files that may have rows of it, and the feed's newest batch that is in them.
     files: tuple[str, ...]
+    as_of: int = 0
     #: Drops of the scope in the order in which they came: of two rows with one key the later drop's counts.
     drops: tuple[str, ...] = ()
     #: Data files of `metric_days` that may have an earlier version of the day.
@@ -55,6 +57,8 @@ class Asked:
     #: Data files of `metric_days` that may have metrics of the days before.
     earlier: tuple[str, ...] = ()
     on_duplicate_key: OnDuplicateKey = OnDuplicateKey.LAST
+    #: The metrics of a feed whose rows are none themselves.
+    measures: tuple[Measure, ...] = ()
     #: Where `metric_days` is, and the name of what is staged there.
     root: str = ""
     unit: str = ""
@@ -81,8 +85,8 @@ class Figures:
     #: Names of metrics that are expected, and of those that are not there.
     expected: int = 0
     missing: tuple[str, ...] = ()
-    #: What has changed since the version before: (metric, id type, value before, value now), the first of them.
-    changes: tuple[tuple[str, str, float | None, float | None], ...] = ()
+    #: What has changed since the version before, the first of it.
+    changes: tuple[Changed, ...] = ()
     #: Its rows for `metric_days`, staged; none where the feed has no metrics.
     files: tuple[DataFile, ...] = ()
     schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
@@ -96,27 +100,40 @@ def figures(asked: Asked) -> Figures:
     """
     with _database(asked) as database:
         columns = _open(database, asked)
+        database.register("arriving", pa.table({"drop_id": pa.array(asked.drops, pa.string())}))
+        database.execute("CREATE TEMP TABLE arrival AS SELECT drop_id, row_number() OVER () AS place FROM arriving")
         rows, tests = _one(database, "SELECT count(*) FILTER (NOT test), count(*) FILTER (test) FROM day")
         found = database.execute("SELECT DISTINCT _drop FROM day ORDER BY 1").fetchall()
         counted = Figures(rows=rows, test_rows=tests, drops=tuple(drop for (drop,) in found))
-        if not rows + tests or not columns.issuperset(KEY):
+        if columns.issuperset(KEY):
+            per_unit = _SUM if asked.on_duplicate_key is OnDuplicateKey.SUM else _LAST
+            database.execute(f"CREATE TEMP TABLE units AS {per_unit}")
+            database.execute(_KINDS)
+            return _with_metrics(database, asked, counted, "SELECT coalesce(sum(superseded), 0)::BIGINT FROM metrics")
+        if not asked.measures:
             return counted
-        return _with_metrics(database, asked, counted)
+        measure(database, asked.measures, columns, asked.on_duplicate_key, _PLACE)
+        return _with_metrics(database, asked, counted, "SELECT count(*) FILTER (again) FROM counted")
 
 
-def _with_metrics(database: duckdb.DuckDBPyConnection, asked: Asked, counted: Figures) -> Figures:
-    _sum(database, asked)
-    table = _metric_rows(database, asked)
+def _with_metrics(database: duckdb.DuckDBPyConnection, asked: Asked, counted: Figures, superseded_rows: str) -> Figures:
+    """Return what a day comes to with its metrics; `superseded_rows` is the query for these."""
+    _sum(database)
+    if asked.measures and counted.rows:
+        database.execute(_NOTHING)
     expected, missing = _missing(database, asked)
-    changes = _changes(database, asked) if asked.former else ()
+    (metrics,) = _one(database, "SELECT count(*) FROM metrics")
+    former = {"feed": asked.feed, "customer": asked.customer, "version": asked.version - 1}
+    changes = changed(database, asked.former, former) if asked.former else ()
+    table = _metric_rows(database, asked)
     file, schema = (None, pa.schema([])) if not table.num_rows else _staged(table, asked)
-    (superseded,) = _one(database, "SELECT coalesce(sum(superseded), 0)::BIGINT FROM metrics")
+    (superseded,) = _one(database, superseded_rows)
     return Figures(
         rows=counted.rows,
         test_rows=counted.test_rows,
         superseded_rows=superseded,
         drops=counted.drops,
-        metrics=table.num_rows,
+        metrics=metrics,
         expected=expected,
         missing=missing,
         changes=changes,
@@ -125,8 +142,19 @@ def _with_metrics(database: duckdb.DuckDBPyConnection, asked: Asked, counted: Fi
     )
 
 
+#: A day without rows, as if it had rows of each kind.
+_NO_ROWS = f"""
+    CREATE TEMP VIEW day AS
+    SELECT {", ".join(f"NULL::{VALUES.get(name, 'VARCHAR')} AS {name}" for name in (*KEY, *VALUES, "_drop"))},
+        NULL::BIGINT AS _row, false AS test WHERE false
+"""
+
+
 def _open(database: duckdb.DuckDBPyConnection, asked: Asked) -> frozenset[str]:
     """Make the day's rows the view `day`; return the columns that they have."""
+    if not asked.files:
+        database.execute(_NO_ROWS)
+        return frozenset((*KEY, *VALUES))
     database.execute("SET VARIABLE files = $1", [list(asked.files)])
     database.execute("SET VARIABLE customer = $1", [asked.customer])
     source = "read_parquet(getvariable('files'), union_by_name = true, hive_partitioning = false)"
@@ -138,36 +166,41 @@ def _open(database: duckdb.DuckDBPyConnection, asked: Asked) -> frozenset[str]:
         f"CREATE TEMP VIEW day AS SELECT {', '.join(['*', *absent])}, {test} AS test FROM {source} "  # noqa: S608 - as above
         "WHERE customer = getvariable('customer')"
     )
-    database.register("arriving", pa.table({"drop_id": pa.array(asked.drops, pa.string())}))
-    database.execute("CREATE TEMP TABLE arrival AS SELECT drop_id, row_number() OVER () AS place FROM arriving")
     return columns
+
+
+#: A row's place in the order in which rows came.
+_PLACE: Final = f"(coalesce(place, 0) << {ROW_BITS}) + _row"
 
 
 def _last_of(column: str) -> str:
     """Return the value of a column in the last row, which may be none."""
-    return f"arg_max_null({column}, (coalesce(place, 0) << {ROW_BITS}) + _row)"
+    return f"arg_max_null({column}, {_PLACE})"
 
 
 #: A unit's row of a metric: the last one that came, or all of them together.
 _LAST = f"""
-    SELECT metric_name, id_type, count(*) AS n,
+    SELECT metric_name, id_type, true AS known, count(*) AS n, count(*) - 1 AS superseded,
         {_last_of("metric_value")} AS v, {_last_of("numerator")} AS num, {_last_of("denominator")} AS den
     FROM day LEFT JOIN arrival ON drop_id = _drop WHERE NOT test
     GROUP BY metric_name, id_type, unit_id
 """  # noqa: S608 - our own text
 _SUM = """
-    SELECT metric_name, id_type, count(*) AS n,
+    SELECT metric_name, id_type, true AS known, count(*) AS n, 0 AS superseded,
         sum(metric_value) AS v, sum(numerator) AS num, sum(denominator) AS den
     FROM day WHERE NOT test GROUP BY metric_name, id_type, unit_id
 """
-#: Kinds are the metrics' own, whatever kind of unit a row is of. A ratio's figures are of its units' own ratios.
+#: Kinds are the metrics' own, whatever kind of unit a row is of.
+_KINDS = """
+    CREATE TEMP TABLE kinds AS
+    SELECT metric_name, bool_or(numerator IS NOT NULL AND denominator IS NOT NULL) AS ratio
+    FROM day WHERE NOT test GROUP BY metric_name
+"""
+#: A ratio's figures are of its units' own ratios. What is of no known unit counts for sums, and is none of the units.
 _VALUES = """
     CREATE TEMP VIEW valued AS
-    WITH kinds AS (
-        SELECT metric_name, bool_or(numerator IS NOT NULL AND denominator IS NOT NULL) AS ratio
-        FROM day WHERE NOT test GROUP BY metric_name
-    )
-    SELECT u.metric_name, u.id_type, u.n, u.num, u.den, k.ratio, NOT k.ratio OR u.den IS NOT NULL AS counts,
+    SELECT u.metric_name, u.id_type, u.n, u.superseded, u.num, u.den, k.ratio,
+        NOT k.ratio OR u.den IS NOT NULL AS counts, u.known AND counts AS is_unit,
         CASE WHEN k.ratio THEN u.num / nullif(u.den, 0) ELSE u.v END AS value
     FROM units u JOIN kinds k USING (metric_name)
 """
@@ -175,22 +208,22 @@ _METRICS = """
     CREATE TEMP TABLE metrics AS
     SELECT metric_name, id_type, CASE WHEN any_value(ratio) THEN 'ratio' ELSE 'value' END AS kind,
         sum(n)::BIGINT AS rows,
-        (count(*) FILTER (counts))::BIGINT AS units,
-        (sum(n) - count(*))::BIGINT AS superseded,
+        (count(*) FILTER (is_unit))::BIGINT AS units,
+        sum(superseded)::BIGINT AS superseded,
         CASE WHEN any_value(ratio) THEN NULL ELSE fsum(value) END AS sum,
-        avg(value) FILTER (counts) AS mean,
-        min(value) FILTER (counts) AS min,
-        max(value) FILTER (counts) AS max,
-        CASE WHEN count(value) FILTER (counts) > 1 THEN stddev_samp(value) FILTER (counts) END AS stddev,
+        avg(value) FILTER (is_unit) AS mean,
+        min(value) FILTER (is_unit) AS min,
+        max(value) FILTER (is_unit) AS max,
+        CASE WHEN count(value) FILTER (is_unit) > 1 THEN stddev_samp(value) FILTER (is_unit) END AS stddev,
         CASE WHEN any_value(ratio) THEN fsum(num) FILTER (counts) END AS numerator,
         CASE WHEN any_value(ratio) THEN fsum(den) FILTER (counts) END AS denominator,
-        (count(value) FILTER (counts))::BIGINT AS valued
+        (count(value) FILTER (is_unit))::BIGINT AS valued
     FROM valued GROUP BY metric_name, id_type
 """
 #: All values in their order, so that a row's number is its place: a sort may spill, which a quantile does not.
 _SORTED = """
     CREATE TEMP TABLE sorted AS
-    SELECT value FROM valued WHERE counts AND value IS NOT NULL ORDER BY metric_name, id_type, value
+    SELECT value FROM valued WHERE is_unit AND value IS NOT NULL ORDER BY metric_name, id_type, value
 """
 _QUANTILES = """
     CREATE TEMP TABLE quantiles AS
@@ -206,18 +239,21 @@ _QUANTILES = """
     SELECT metric_name, id_type, q, l.value + (h.value - l.value) * part AS value
     FROM places JOIN sorted l ON l.rowid = low JOIN sorted h ON h.rowid = high
 """
+#: A metric that the configuration defines has a row for every day with rows: nothing is a figure, too.
+_NOTHING = """
+    INSERT INTO metrics BY NAME
+    SELECT metric_name, id_type, CASE WHEN ratio THEN 'ratio' ELSE 'value' END AS kind, 0 AS rows, 0 AS units,
+        0 AS superseded, CASE WHEN ratio THEN NULL ELSE 0.0 END AS sum, 0 AS valued
+    FROM wanted ANTI JOIN metrics USING (metric_name, id_type)
+"""
 
 
-def _sum(database: duckdb.DuckDBPyConnection, asked: Asked) -> None:
-    per_unit = _SUM if asked.on_duplicate_key is OnDuplicateKey.SUM else _LAST
-    database.execute(f"CREATE TEMP TABLE units AS {per_unit}")
+def _sum(database: duckdb.DuckDBPyConnection) -> None:
     database.execute(_VALUES)
     database.execute(_METRICS)
     database.execute("SET preserve_insertion_order = true")
     database.execute(_SORTED)
     database.execute(_QUANTILES)
-    if asked.on_duplicate_key is OnDuplicateKey.SUM:
-        database.execute("UPDATE metrics SET superseded = 0")
 
 
 def _metric_rows(database: duckdb.DuckDBPyConnection, asked: Asked) -> pa.Table:
@@ -248,34 +284,14 @@ def _missing(database: duckdb.DuckDBPyConnection, asked: Asked) -> tuple[int, tu
         return 0, ()
     database.execute("SET VARIABLE earlier = $1", [list(asked.earlier)])
     query = """
-        SELECT metric_name, metric_name NOT IN (SELECT metric_name FROM metrics) AS missing
+        SELECT metric_name, metric_name NOT IN (SELECT metric_name FROM metrics WHERE rows > 0) AS missing
         FROM read_parquet(getvariable('earlier'), union_by_name = true, hive_partitioning = true)
-        WHERE customer = $customer AND feed = $feed
+        WHERE customer = $customer AND feed = $feed AND rows > 0
         GROUP BY metric_name HAVING count(DISTINCT date) >= $seen ORDER BY 1
     """
     seen = {"customer": asked.customer, "feed": asked.feed, "seen": SEEN_DAYS}
     found = database.execute(query, seen).fetchall()
     return len(found), tuple(name for name, missing in found if missing)
-
-
-def _changes(
-    database: duckdb.DuckDBPyConnection, asked: Asked
-) -> tuple[tuple[str, str, float | None, float | None], ...]:
-    """Return the metrics whose sum, or ratio, is another one than in the version before."""
-    database.execute("SET VARIABLE former = $1", [list(asked.former)])
-    query = """
-        WITH former AS (
-            SELECT metric_name, id_type, coalesce(ratio, sum) AS value
-            FROM read_parquet(getvariable('former'), union_by_name = true, hive_partitioning = false)
-            WHERE customer = $customer AND feed = $feed AND version = $version
-        ), now AS (
-            SELECT metric_name, id_type, coalesce(numerator / nullif(denominator, 0), sum) AS value FROM metrics
-        )
-        SELECT metric_name, id_type, former.value, now.value FROM former FULL JOIN now USING (metric_name, id_type)
-        WHERE former.value IS DISTINCT FROM now.value ORDER BY 1, 2 LIMIT $most
-    """
-    of = {"customer": asked.customer, "feed": asked.feed, "version": asked.version - 1, "most": MOST_CHANGES}
-    return tuple(database.execute(query, of).fetchall())
 
 
 def _staged(table: pa.Table, asked: Asked) -> tuple[DataFile, pa.Schema]:
@@ -289,8 +305,8 @@ def _staged(table: pa.Table, asked: Asked) -> tuple[DataFile, pa.Schema]:
 
 
 def _one(database: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
-    row = database.execute(query).fetchone()
-    return tuple(int(each) for each in row) if row else ()
+    (row,) = database.execute(query).fetchall()
+    return tuple(int(each) for each in row)
 
 
 @contextmanager

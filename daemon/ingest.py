@@ -51,7 +51,8 @@ class Ingest:
         self._claims = Claims(parts.ledger, parts.quarantine, parts.clock)
         self._vetting = Vetting(parts, self._claims)
         self._committing = Committing(parts, self._claims)
-        self._deciding = Deciding(parts, self._committing, name_unit=self._name_unit, setup=self._setup)
+        self.tallied: Tally = parts.tally
+        self._deciding = Deciding(parts, self._committing, self.tallied, name_unit=self._name_unit, setup=self._setup)
         self._settling = Settling(parts.ledger, parts.source, parts.rules.after, log=parts.log, clock=parts.clock)
         self._waiting = Lineup(parts.workers.processes)
         self._setbacks = Setbacks(
@@ -66,7 +67,6 @@ class Ingest:
         self._since: dict[str, float] = {}
         #: Whether a step broke off in its middle, so that what is in memory may not be what is in the ledger.
         self._adrift = False
-        self.tallied: Tally = parts.tally
 
     @property
     def busy(self) -> bool:

@@ -27,9 +27,9 @@ class Arrivals:
     due_seconds: float | None = None
     #: Objects that are not complete yet, or whose next go is not due.
     pending: int = 0
-    #: New versions of markers that are complete, oldest first.
+    #: New versions of markers and signals that are complete, oldest first.
     markers: tuple[Found, ...] = ()
-    #: New versions of markers that are not complete yet.
+    #: New versions of such that are not complete yet.
     nascent: tuple[Found, ...] = ()
     #: Other objects that are not complete yet, or of which a version is being worked.
     incomplete: tuple[Found, ...] = ()
@@ -100,7 +100,7 @@ class Intake:
         if seen is None or seen.version != found.version:
             seen = _Seen(found.version, now)
         wait = self._source.seconds_to_complete(found, now - seen.since, now)
-        marks = is_marker(found.name)
+        marks = is_marker(found.name) or self._feeds.is_signal(found.name)
         if wait > 0:
             sorting.due.append(wait)
             (sorting.nascent if marks else sorting.incomplete).append(found)

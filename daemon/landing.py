@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
+from daemon.daycounts import DayCounts
 from daemon.entries import Entry
-from daemon.model import DataFile, Drop, Outcome
+from daemon.model import DataFile, DayRows, Drop, Outcome
 from daemon.origins import ORIGINS, labels
 from daemon.quarantine import Quarantine
 from daemon.rejects import RejectedWriter
@@ -173,6 +174,7 @@ class Landing:
         self._reader: Reader | None = None
         self._declared = declared
         self._pending = pending
+        self._days = DayCounts(zone_day)
 
     def reading(self, reader: Reader) -> None:
         """Name the reader whose batches come next."""
@@ -185,7 +187,9 @@ class Landing:
         self.reject(part, judged, problems)
 
     def reject(self, part: Part, judged: Judged, problems: pa.Array) -> None:
-        """Keep the batch's rejected rows and malformed records; its good rows are somebody else's."""
+        """Keep the batch's rejected rows and malformed records, count its days; its good rows are somebody else's."""
+        if part.match is not None:
+            self._days.add(judged)
         positions = np.flatnonzero(judged.rejected)
         if len(positions) or part.chunk.malformed:
             whole = labels(judged.forced, positions)
@@ -195,6 +199,11 @@ class Landing:
         """Forget every batch so far."""
         self._forget_stage()
         self._close_writer()
+        self._days.restart()
+
+    def days(self) -> tuple[DayRows, ...]:
+        """Return what the batches so far bring to which days."""
+        return self._days.told()
 
     def keep_original(self, path: Path) -> None:
         """Keep the file itself beside the report of a drop that is rejected as a whole."""
@@ -230,6 +239,7 @@ class Landing:
             contract=verdict.digest,
             started_at=started,
             finished_at=now,
+            days=self.days(),
         )
 
     def publish(self, made: Report) -> None:

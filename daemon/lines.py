@@ -88,8 +88,16 @@ def _closed(fields: Fields) -> str:
     return f"{fields['customer']}/{fields['feed']}: {rows(fields['rows'])}{metrics}{version}"
 
 
+def _empty(fields: Fields) -> str:
+    return f"{fields['customer']}/{fields['feed']}: the day is over, and has no rows"
+
+
 def _held(fields: Fields) -> str:
     return f"{fields['customer']}/{fields['feed']}: {fields['reason']}; to close it: {fields['remedy']}"
+
+
+def _changed(fields: Fields) -> str:
+    return f"{fields['customer']}/{fields['feed']}: {fields['note']}; {fields['remedy']}"
 
 
 def _said(fields: Fields) -> str:
@@ -110,7 +118,8 @@ _SAYS: Final[Mapping[str, Callable[[Fields], str]]] = {
 _KINDS: Final[Mapping[str, Mapping[str, Callable[[Fields], str]]]] = {
     "drop": _SAYS,
     "marker": dict.fromkeys((*Standing, "unread", "unsettled"), _marked),
-    "day": {"closed": _closed, "held": _held},
+    "signal": dict.fromkeys((*Standing, "unread", "unsettled"), _marked),
+    "day": {"closed": _closed, "empty": _empty, "held": _held, "changed": _changed},
     "decision": {"done": _done, "refused": _done, "failed": _done, "retried": _retried},
 }
 

@@ -113,7 +113,7 @@ class Loop:
         patience = self._clock() + PATIENCE_SECONDS
         while not self._stopping.is_set():
             pause = self._round()
-            if self._ingest.busy or self._ready.restless or self._closing.busy:
+            if self._ingest.busy or self._ready.restless or self._ready.busy or self._closing.busy:
                 patience = self._clock() + PATIENCE_SECONDS
             elif not self._pending or self._clock() > patience:
                 break
@@ -168,8 +168,8 @@ class Loop:
         """List if it is time, work, commit; return the seconds until there may be more to do."""
         self._woken.clear()
         took = self._ingest.collect()
-        now = self._clock()
-        if now >= self._next_listing or self._arrived.is_set() or (took and not self._ingest.busy) or self._is_asked():
+        now, asked = self._clock(), self._is_asked()
+        if now >= self._next_listing or self._arrived.is_set() or self._has_ended(took) or asked:
             # Cleared before the listing: what arrives in its middle may lie in a folder that it has passed.
             self._arrived.clear()
             self._ingest.settle_late()
@@ -184,7 +184,12 @@ class Loop:
             self._next_tidying = now + TIDY_SECONDS
         self._beat(self._status())
         until_listing = max(0.0, self._next_listing - self._clock())
-        return min(BUSY_SECONDS if self._ingest.busy or self._closing.busy else NOTICE_SECONDS, until_listing)
+        busy = self._ingest.busy or self._closing.busy or self._ready.busy
+        return min(BUSY_SECONDS if busy else NOTICE_SECONDS, until_listing)
+
+    def _has_ended(self, took: bool) -> bool:
+        """Tell whether workers have ended something that the next listing goes on with."""
+        return (took and not self._ingest.busy) or self._ready.answered
 
     def _status(self) -> str:
         doing = f"working, {self._ingest.claimed:,} in hand" if self._ingest.busy else "waiting for drops"
@@ -197,7 +202,8 @@ class Loop:
             return False
         since, self._newest = self._newest, self._ledger.decisions.newest()
         self._next_notice = now + NOTICE_SECONDS
-        return self._newest != since and self._ledger.decisions.is_asked(since)
+        decided = self._newest != since and self._ledger.decisions.is_asked(since)
+        return decided or self._closing.is_asked()
 
     def _admit(self, arrivals: Arrivals, now: float) -> None:
         if arrivals.gone:

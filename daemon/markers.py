@@ -61,6 +61,9 @@ class Standing(enum.StrEnum):
     REGRESSED = "regressed"
     #: It says no instant.
     UNREADABLE = "unreadable"
+    #: waiting -> gap: a signal whose days are noted; one before them is listed by none, so nothing has changed yet.
+    #: gap -> applied: the days before have come.
+    GAP = "gap"
     #: Its instant has not come yet.
     FUTURE = "future"
     #: Its number counts milliseconds.
@@ -77,7 +80,7 @@ class Standing(enum.StrEnum):
     @property
     def refused(self) -> bool:
         """Whether it is invalid; somebody has to write another one."""
-        return self not in (Standing.WAITING, Standing.APPLIED, Standing.REPEATED)
+        return self not in (Standing.WAITING, Standing.APPLIED, Standing.REPEATED, Standing.GAP)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,8 @@ class Reading:
     note: str = ""
     #: Its text as it can be shown, cut.
     text: str = ""
+    #: The days that a signal lists, ISO; none for a marker.
+    days: tuple[str, ...] = ()
 
 
 def read(data: bytes, now: float) -> Reading:

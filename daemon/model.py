@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from daemon.measures import Measure
 from validators.model import Dialect, Limits, Rows
 
 if TYPE_CHECKING:  # the seam speaks of these values, so at run time it imports them and not the other way round
@@ -109,6 +110,15 @@ class ReadyNeeds(enum.StrEnum):
     SETTLED = "settled"
 
 
+class SignalGaps(enum.StrEnum):
+    """What is with days before one that a signal lists and that none lists itself."""
+
+    #: They are taken as loaded.
+    INFER = "infer"
+    #: They are waited for.
+    WAIT = "wait"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """One version of one object, as a listing shows it."""
@@ -154,6 +164,8 @@ class Feed:
     options: Mapping[str, Any] = field(default_factory=dict)
     #: The column whose value gives a row its day; None for what the contract says itself.
     time_column: str | None = None
+    #: The unit of whole numbers in it: s or ms since 1970; empty for what the contract says itself.
+    time_unit: str = ""
     #: The columns that make a row one of its kind; empty for what the contract says itself.
     key: tuple[str, ...] = ()
     #: Rules of the user's own, by name, that look at one row at a time; `*` for all.
@@ -164,8 +176,11 @@ class Feed:
     revision: OnRevision = OnRevision.REPLACE
     late: Late = Late.QUARANTINE
     ready_needs: ReadyNeeds = ReadyNeeds.FINAL
+    signal_gaps: SignalGaps = SignalGaps.INFER
     on_duplicate_key: OnDuplicateKey = OnDuplicateKey.LAST
     hold_if: HoldIf = field(default_factory=HoldIf)
+    #: Metrics that are computed of its rows, where these are none themselves.
+    measures: tuple[Measure, ...] = ()
     dialect: Dialect = field(default_factory=Dialect)
     #: The folder that relative contract files start from: the configuration file's.
     base: Path = Path()
@@ -181,6 +196,8 @@ class Drop:
     customer: str
     #: 1 for the first go.
     attempt: int = 1
+    #: Its scope's when it was claimed first, unix seconds: rows before it are late, in every go. None for none.
+    watermark: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,6 +225,19 @@ class Held:
     at: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayRows:
+    """What a drop, or a decision on it, brings to one business day."""
+
+    #: ISO.
+    day: str
+    #: Rows that go into the table, and how many of them are late.
+    rows: int
+    late: int = 0
+    #: Late rows that are in quarantine.
+    aside: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What became of one drop: small, picklable, and enough for the ledger and the log."""
@@ -232,6 +262,8 @@ class Outcome:
     finished_at: float = 0.0
     #: The decision that it comes of; 0 for the drop's own work.
     decision: int = 0
+    #: What it brings to which days, in their order.
+    days: tuple[DayRows, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,26 +344,5 @@ def numbered(batch: Batch, number: int) -> Batch:
     return replace(batch, number=number)
 
 
-__all__ = [
-    "After",
-    "Batch",
-    "ContractSummary",
-    "DataFile",
-    "Dialect",
-    "Drop",
-    "Feed",
-    "Found",
-    "Held",
-    "Late",
-    "Limits",
-    "OnDuplicate",
-    "OnRevision",
-    "Outcome",
-    "Prepared",
-    "Rows",
-    "Setup",
-    "State",
-    "Turn",
-    "Unit",
-    "numbered",
-]
+#: What is the validators' and travels with these values.
+__all__ = ["Dialect", "Limits", "Rows"]

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from daemon import telling
 from daemon.ledger import Ledger
-from daemon.ledger.days import Day
+from daemon.ledger.days import CLOSED, Day
 from daemon.ledger.watched import DayKey, DayNow, Ending
 from daemon.model import Feed, Rows, State
 from daemon.watchsettings import NotifySettings, On
@@ -83,7 +83,7 @@ def beginning(ledger: Ledger, now: float) -> Mark:
         marker=marker,
         waiting=ledger.watched.waiting(),
         closed_at=now,
-        closed=frozenset(day.key for day in days if day.state is Day.CLOSED),
+        closed=frozenset(day.key for day in days if day.state in CLOSED),
         held=frozenset(day.key for day in days if day.state is Day.HELD),
     )
 
@@ -119,7 +119,7 @@ class News:
             marker=marker,
             waiting=waiting,
             closed_at=max([mark.closed_at, *(day.closed_at for day in days if day.closed_at)]),
-            closed=frozenset(day.key for day in days if day.state is Day.CLOSED),
+            closed=frozenset(day.key for day in days if day.state in CLOSED),
             held=frozenset(day.key for day in days if day.state is Day.HELD),
             arrivals=arrivals,
         )
@@ -184,7 +184,7 @@ class _Groups:
         feed, customer, date, version = day.key
         if day.state is Day.HELD and day.key not in mark.held:
             self.add(On.DAY_HELD, feed, customer, {"date": date, "reason": printable(telling.discreet(day.reason))})
-        if day.state is Day.CLOSED and day.key not in mark.closed:
+        if day.state in CLOSED and day.key not in mark.closed:
             self.add(On.DAY_CLOSED, feed, customer, {"date": date, "version": version, "rows": day.rows})
 
     def largest(self) -> list[Group]:

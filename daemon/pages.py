@@ -118,7 +118,7 @@ class Page:
     ignored: tuple[Markup, ...]
     ignored_more: str
     notes: tuple[Markup, ...]
-    #: Which advice is given: `rows` (mend the rejected rows), `file` (mend the file), or none.
+    #: Which advice is given: `late` (have it decided), `rows` (mend the rejected rows), `file` (mend it), or none.
     advice: str
     beside: Beside
     original: Markup
@@ -312,8 +312,8 @@ def _unshown(report: Report) -> str:
 def _advice(report: Report, beside: Beside) -> str:
     if report.superseded_by:
         return ""
-    if report.state is State.PARTIAL and beside.rejected:
-        return "rows"
+    if report.is_only_late or (report.state is State.PARTIAL and beside.rejected):
+        return "late" if report.is_only_late else "rows"
     return "file" if report.state in (State.REJECTED, State.FAILED) else ""
 
 

@@ -27,7 +27,7 @@ from daemon.patience import Patience
 from daemon.quarantine import Quarantine
 from daemon.revisions import REVISION, noted, reasoned, refusal
 from validators.files import FileJudging, Part, judge, refused
-from validators.judging import Judged, judge_rows
+from validators.judging import Judged, Policy, judge_rows
 from validators.model import Verdict
 from validators.readers import Reader, open_file
 
@@ -89,7 +89,6 @@ class _Work:
         self._unit, self._feed, self._setup, self._say = unit, feed, setup, say
         self._patience = Patience(setup.patience_seconds)
         self._contract = contract_of(feed)
-        self._policy = policy_of(feed)
         self._quarantine = Quarantine(Path(setup.quarantine))
         self._zone_day = day_of(setup.now, feed.timezone)
         #: Which drop has brought bytes, and whose bytes a drop has brought; "" for a drop before this unit.
@@ -181,6 +180,7 @@ class _Work:
             return replace(self._judge(drop, path, "", started), sha256=sha256.result())
 
     def _judge(self, drop: Drop, path: Path, sha256: str, started: float) -> _Small | _Large:
+        policy = policy_of(self._feed, drop)
         try:
             if self._feed.revision is OnRevision.REJECT and drop.id in self._unit.earlier:
                 raise refusal()
@@ -188,18 +188,18 @@ class _Work:
         except FileProblem as problem:
             landing = self._landing(drop)
             landing.keep_original(path)
-            verdict = refused(problem, self._contract, self._policy)
+            verdict = refused(problem, self._contract, policy)
             if problem.rule == REVISION:
                 # It is not for the contract that these bytes are refused: under another name they are welcome.
                 verdict = replace(verdict, contract="", digest="")
             return _Large(drop, sha256, started, landing, verdict)
         with closing(reader):
-            judging = FileJudging(reader, self._contract, self._policy, self._setup.limits)
+            judging = FileJudging(reader, self._contract, policy, self._setup.limits)
             if drop.found.size <= SMALL_BYTES:
                 parts = list(itertools.islice(judging.parts(), 2))
                 if len(parts) < 2:  # noqa: PLR2004 - one part is the whole of a small file
                     return _Small(drop, sha256, started, reader, judging, parts)
-            return self._stream(drop, reader, path, (sha256, started))
+            return self._stream(drop, reader, path, policy, (sha256, started))
 
     def _is_known(self, drop: Drop, sha256: str) -> bool:
         if self._feed.duplicates is OnDuplicate.INGEST:
@@ -207,12 +207,12 @@ class _Work:
         self._owners[drop.id] = self._digests.setdefault((drop.customer, sha256), drop.id)
         return self._owners[drop.id] != drop.id
 
-    def _stream(self, drop: Drop, reader: Reader, path: Path, known: tuple[str, float]) -> _Large:
+    def _stream(self, drop: Drop, reader: Reader, path: Path, policy: Policy, known: tuple[str, float]) -> _Large:
         """Judge a large drop by itself, batch by batch, into a stage of its own."""
         landing = self._landing(drop)
         landing.reading(reader)
         try:
-            verdict = judge(reader, self._contract, self._policy, self._setup.limits, landing)
+            verdict = judge(reader, self._contract, policy, self._setup.limits, landing)
             if verdict.rejected_because:
                 landing.keep_original(path)
         except BaseException:
@@ -240,7 +240,7 @@ class _Work:
         if len(parts) == 1 or match is None or not parts[0].source.num_columns:
             return [self._judge_alone(held, part) for held, part in group]
         try:
-            together = judge_rows(match, pa.concat_tables([part.source for part in parts]), self._policy.zone)
+            together = judge_rows(match, pa.concat_tables([part.source for part in parts]), self._feed.timezone)
         except (FileProblem, *BLAMELESS):
             # What fails on one file's rows must not be held against the others'.
             return [self._judge_alone(held, part) for held, part in group]

@@ -1,12 +1,13 @@
-"""Markers and watermarks: what markers say is taken from the source, and takes effect when all before it is final.
+"""Markers, signals and watermarks: what they say is taken from the source, and takes effect when all before is final.
 
 A marker waits for the drops of its scope that were there before it: those that the listing which showed it first, or an
 earlier one, showed and that were not final then, and those that are older by the source's clock (a tie counts as
-before). What comes later does not hold it up.
+before). What comes later does not hold it up. A signal is a marker that lists days.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -14,18 +15,29 @@ from dataclasses import replace
 from daemon.errors import ChangedError, SourceError
 from daemon.feeds import Feeds
 from daemon.intake import Arrivals
-from daemon.ledger.markers import Marker, Scope
+from daemon.ledger.markers import NO_SCOPE, Marker, Scope
 from daemon.markers import AGAIN, MOST_BYTES, Reading, Standing, read
-from daemon.model import Found, ReadyNeeds
+from daemon.model import Feed, Found, ReadyNeeds, SignalGaps
 from daemon.parts import Parts
 from daemon.receipts import FOLDER
 from daemon.scopes import Scopes
+from daemon.signalling import Signalling
+from daemon.signals import Waits, understood
+from daemon.sources.names import is_marker
 from daemon.tally import Tally
+from daemon.telling import discreet
 from validators.sentences import printable
 from validators.suggest import did_you_mean
 
 #: Seconds before a marker that could not be settled is tried again.
 RETRY_SECONDS = 60.0
+#: What log lines may quote of signals.
+NAMES = ("finished_date", "wait")
+#: Why a signal has no scope.
+NOWHERE = (
+    "it lies neither in a feed's folder nor beside those of a customer, so that nobody knows for which rows it speaks; "
+    "drop it into CUSTOMER/signals/, or into signals/ within the feed's folder"
+)
 
 
 class Ready:
@@ -43,6 +55,7 @@ class Ready:
         self._log, self._clock, self._feeds = parts.log, parts.clock, parts.feeds
         feeds = tuple(parts.feeds.values())
         self._match, self._scopes = Feeds(feeds).match, Scopes(feeds)
+        self._signalling, self._store = Signalling(parts), parts.store
         #: What was under way when a version of a marker was listed first: (uri, version) -> uri -> scope.
         self._before: dict[tuple[str, str], Mapping[str, Scope]] = {}
         #: Versions of markers of which was told that they cannot be read now.
@@ -50,6 +63,16 @@ class Ready:
         #: Whether a marker was taken in since the last listing: it takes effect after the next one at the earliest,
         #: as this one may have passed a folder before the drops that came there before the marker.
         self.restless = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a signal is being read."""
+        return self._signalling.busy
+
+    @property
+    def answered(self) -> bool:
+        """Whether one was read that the next listing takes in."""
+        return self._signalling.answered
 
     def turn(self, arrivals: Arrivals) -> bool:
         """Do what a listing asks for; the drops that it brought are claimed already. Tell whether a watermark moved.
@@ -63,8 +86,9 @@ class Ready:
         applied = self._tally.markers[Standing.APPLIED]
         if waiting := self._markers.waiting():
             self._judge(waiting, self._by_scope(arrivals.incomplete))
+        unread: set[Scope] = set()
         for found in arrivals.markers:
-            self._take(found)
+            self._take(found, unread)
         if self.restless or arrivals.markers:
             self._settle()
         return self._tally.markers[Standing.APPLIED] > applied
@@ -76,6 +100,7 @@ class Ready:
         shown = {(found.uri, found.version) for found in (*arrivals.nascent, *arrivals.markers)}
         self._before = {key: before for key, before in self._before.items() if key in shown}
         self._told &= shown
+        self._signalling.forget(shown)
         if new := shown - self._before.keys():
             before = self._markers.under_way()
             for scope, founds in self._by_scope(arrivals.incomplete).items():
@@ -89,22 +114,40 @@ class Ready:
                 by_scope.setdefault((match[0].name, match[1]), []).append(found)
         return by_scope
 
-    def _take(self, found: Found) -> None:
+    def _take(self, found: Found, unread: set[Scope]) -> None:
+        """Take in a marker or signal, but not before those of its scopes that were there earlier and are `unread`."""
         key = (found.uri, found.version)
         try:
-            reading = self._read(found)
+            readings = self._said(found) if is_marker(found.name) else self._signalled(found, unread)
         except ChangedError:
             return  # its new version is found again, and is another marker
         except SourceError as error:
             if key not in self._told:
                 self._told.add(key)
-                self._log.warning("marker.unread", name=found.name, reason=str(error))
+                self._log.warning(f"{_kind(found)}.unread", name=found.name, reason=str(error))
             return
-        reading, scopes = self._placed(found, reading)
-        self._markers.add(found, reading, scopes, self._before[key], self._clock())
-        self.restless |= reading.standing is Standing.WAITING
-        for feed, customer in scopes or (("", ""),):
-            self._tell(found, feed, customer, reading.standing, reading.note or f"it says {reading.text}")
+        if not unread.isdisjoint(readings) or not readings:
+            return
+        self._markers.add(found, readings, self._before[key], self._clock())
+        for scope, reading in readings.items():
+            self.restless |= reading.standing is Standing.WAITING
+            self._tell(found, scope, reading.standing, reading.note or f"it says {reading.text}")
+
+    def _said(self, found: Found) -> Mapping[Scope, Reading]:
+        """Return what a marker says, for each of its scopes; for none where it has none."""
+        reading, scopes = self._placed(found, self._read(found))
+        return dict.fromkeys(scopes or (NO_SCOPE,), reading)
+
+    def _signalled(self, found: Found, unread: set[Scope]) -> Mapping[Scope, Reading]:
+        """Return what a signal says, for each of its scopes by their zones; nothing while it is being read."""
+        scopes = self._scopes.signalled(found.name)
+        if not scopes:
+            return {NO_SCOPE: Reading(standing=Standing.UNMATCHED, note=NOWHERE)}
+        listed = self._signalling.listed(found)
+        if listed is None:
+            unread.update(scopes)
+            return {}
+        return {scope: understood(listed, self._feeds[scope[0]].timezone, self._clock()) for scope in scopes}
 
     def _read(self, found: Found) -> Reading:
         if found.name.endswith("/"):
@@ -144,8 +187,8 @@ class Ready:
             if self._is_held(marker, incomplete.get(marker.scope, ())) or marker.scope in held:
                 held.add(marker.scope)
                 continue
-            standing, note = self._markers.judge(marker, self._clock())
-            self._tell(marker.found, marker.feed, marker.customer, standing, note)
+            standing, note = self._markers.judge(marker, self._clock(), self._waits(marker.scope))
+            self._tell(marker.found, marker.scope, standing, note)
         if len(held) < len(waiting):
             self._settle()
 
@@ -156,6 +199,14 @@ class Ready:
         awaited = self._markers.awaited(marker) if incomplete else ()
         unread = (found.modified <= marker.found.modified or found.uri in awaited for found in incomplete)
         return any(unread) or self._markers.is_held(marker, failed=failed)
+
+    def _waits(self, scope: Scope) -> Waits | None:
+        """Return what a feed needs that waits for days which no signal lists; None for one that does not."""
+        feed: Feed | None = self._feeds.get(scope[0])
+        if feed is None or feed.signal_gaps is SignalGaps.INFER:
+            return None
+        first = min(self._store.days(*scope), default=None)
+        return Waits(zone=feed.timezone, first=dt.date.fromisoformat(first) if first else None)
 
     # ---------------------------------------------------------------- THE END
 
@@ -171,7 +222,7 @@ class Ready:
                 done.append(found)
             except SourceError as error:
                 self._markers.settle_later(found, now + RETRY_SECONDS)
-                self._log.warning("marker.unsettled", name=found.name, reason=str(error))
+                self._log.warning(f"{_kind(found)}.unsettled", name=found.name, reason=str(error))
         if done:
             self._source.flush()
             self._markers.settled(done, now)
@@ -185,8 +236,14 @@ class Ready:
         except SourceError as error:
             self._log.warning("receipts.failed", reason=str(error), note="the marker has its verdict all the same")
 
-    def _tell(self, found: Found, feed: str, customer: str, standing: Standing, note: str) -> None:
+    def _tell(self, found: Found, scope: Scope, standing: Standing, note: str) -> None:
         if standing is not Standing.WAITING:
             self._tally.markers[standing] += 1
-        level = self._log.warning if standing.refused else self._log.info
-        level(f"marker.{standing}", name=found.name, feed=feed, customer=customer, note=note)
+        level = self._log.warning if standing.refused or standing is Standing.GAP else self._log.info
+        said = note if is_marker(found.name) else discreet(note, NAMES)
+        level(f"{_kind(found)}.{standing}", name=found.name, feed=scope[0], customer=scope[1], note=said)
+
+
+def _kind(found: Found) -> str:
+    """Return what the log calls it."""
+    return "marker" if is_marker(found.name) else "signal"

@@ -103,6 +103,7 @@ def _told(row: DropRow, report: Report | None, page: str | None) -> dict[str, An
         "state": row.state.value,
         "says": _says(row, report),
         "rows": {"read": row.rows.read, "accepted": row.rows.accepted, "rejected": row.rows.rejected},
+        "late_rows": row.rows.late,
         "problems": [problem.sample[0].message for problem in problems[:SAID]],
         "more_problems": max(0, len(problems) - SAID),
         "report": printable(page) if page else None,

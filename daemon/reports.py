@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from daemon.model import State
-from validators.model import Problem, Rows, Sample, Verdict
+from validators.model import LATE, Problem, Rows, Sample, Verdict
 from validators.sentences import printable
 
 #: How an entry stands whose drop's place a newer version of the file has taken.
@@ -62,6 +62,11 @@ class Report:
         """Whether some rule shows fewer samples than it counts."""
         return any(sampled(problem) for problem in self.problems)
 
+    @property
+    def is_only_late(self) -> bool:
+        """Whether rows were set aside because they are late and for nothing else: nothing in them is to be mended."""
+        return bool(self.problems) and all(problem.rule == LATE for problem in self.problems)
+
     def to_json(self) -> dict[str, Any]:
         """Return the report as `report.json` has it: plain values, times in ISO 8601 and UTC, names printable."""
         superseded = {"state": SUPERSEDED, "judged": str(self.state), "superseded_by": self.superseded_by}
@@ -72,6 +77,7 @@ class Report:
             "contract": {"name": self.contract, "digest": self.digest},
             "state": str(self.state),
             "rows": {"read": self.rows.read, "accepted": self.rows.accepted, "rejected": self.rows.rejected},
+            "late_rows": self.rows.late,
             "problems": [_problem(problem) for problem in self.problems],
             "sampled": self.sampled,
             "rejected_because": printable(self.rejected_because),
@@ -146,7 +152,7 @@ def parsed(data: Mapping[str, Any]) -> Report:
         state=State(data.get("judged", data["state"])),
         contract=data["contract"]["name"],
         digest=data["contract"]["digest"],
-        rows=Rows(**data["rows"]),
+        rows=Rows(**data["rows"], late=data.get("late_rows", 0)),
         problems=tuple(_parsed_problem(problem) for problem in data["problems"]),
         rejected_because=data["rejected_because"],
         ignored_columns=tuple(data["ignored_columns"]),

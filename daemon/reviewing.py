@@ -71,7 +71,7 @@ def review(what: Review, feed: Feed, setup: Setup) -> Prepared:
         landing.discard()
         stages.abort()
         raise
-    outcome = _outcome(what, findings, folder, started)
+    outcome = replace(_outcome(what, findings, folder, started), days=landing.days())
     return Prepared(unit=what.unit, outcomes=(outcome,), files=files, schema=schema)
 
 
@@ -100,7 +100,7 @@ def judge_again(what: Review, feed: Feed, folder: Path, limits: Limits, landing:
     contract = contract_of(feed)
     # Whoever wrote the decision: a cell that could not be read has no value that could go into the table.
     waived = waivable(contract).intersection(what.decision.rules)
-    policy = replace(policy_of(feed), max_rejected_ratio=1.0, waived=waived)
+    policy = replace(policy_of(feed, what.drop), max_rejected_ratio=1.0, waived=waived)
     verdict = _verdict(what, feed, folder, limits, contract, policy, landing)
     moved = verdict.rows.accepted
     if not moved:
@@ -108,7 +108,7 @@ def judge_again(what: Review, feed: Feed, folder: Path, limits: Limits, landing:
     rows = verdict.rows
     if what.state is State.PARTIAL:
         _refuse_other(what, verdict, folder)
-        rows = Rows(read=what.rows.read, accepted=what.rows.accepted + moved, rejected=what.rows.rejected - moved)
+        rows = replace(what.rows, accepted=what.rows.accepted + moved, rejected=what.rows.rejected - moved)
     return Findings(verdict=verdict, rows=rows, state=State.PARTIAL if rows.rejected else State.INGESTED)
 
 

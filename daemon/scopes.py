@@ -1,4 +1,4 @@
-"""Whom a marker speaks for: by the folder that it lies in, or by the feed that it names."""
+"""Whom a marker or a signal speaks for: by the folder that it lies in, or by the feed that it names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from daemon.model import Feed
 Scope = tuple[str, str]
 #: Last parts of patterns that take every file of a folder.
 EVERY_FILE = ("**", "*")
-
+#: The folder of signals, in any case of letters.
+SIGNALS = "signals"
 
 #: The group of a pattern's expression.
 GROUP = "p0"
@@ -68,6 +69,23 @@ class Scopes:
             if theirs == feed and (fits := fit.fullmatch(name)):
                 return ((feed, customer_in(fits, GROUP)),)
         return ((feed, DEFAULT_CUSTOMER),) if feed in self._default and "/" not in name else ()
+
+    def signalled(self, name: str) -> tuple[Scope, ...]:
+        """Return the scopes that a signal with this path speaks for, by the folder that its `signals` folder lies in.
+
+        In a feed's folder it is that feed's; beside feeds' folders it is all of the customer's feeds', or just one's
+        in a folder of its name below `signals`.
+        """
+        *folders, _ = name.split("/")
+        at = next(number for number, folder in enumerate(folders) if folder.casefold() == SIGNALS)
+        beside = "/".join([*folders[:at], "_"])
+        if lying := self.of(beside):
+            return lying
+        named = [folder for folder in folders[at + 1 : at + 2] if folder in self._names]
+        if at == 0:
+            return tuple((feed, DEFAULT_CUSTOMER) for feed in named or sorted(self._default) if feed in self._default)
+        found = {(feed, customer_in(fits, GROUP)) for feed, fit in self._customers if (fits := fit.fullmatch(beside))}
+        return tuple(sorted(scope for scope in found if scope[0] in (named or self._names)))
 
 
 def _parted(pattern: str) -> tuple[str, str]:

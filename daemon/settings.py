@@ -18,6 +18,7 @@ from pydantic import (
 
 from daemon.cloud.address import EXAMPLES, address, is_url
 from daemon.feedsettings import BUILT_IN_FEEDS, FeedSettings
+from daemon.metricsettings import MetricSettings
 from daemon.model import (
     After,
     Limits,
@@ -28,6 +29,8 @@ from validators.suggest import did_you_mean
 
 MB: Final = 1024**2
 SQLITE: Final = "sqlite:///"
+#: Settings that are lists of tables.
+LISTS: Final = ("feeds", "metrics", "notify")
 
 
 def _folder(value: str) -> str:
@@ -203,10 +206,6 @@ class LogSettings(Section):
     )
 
 
-#: Settings that stand in a file as lists of tables, each with settings of its own; no variable can give them.
-LISTS: Final = ("feeds", "notify")
-
-
 class Settings(Section):
     """All settings."""
 
@@ -221,6 +220,14 @@ class Settings(Section):
     http: HttpSettings = Field(default_factory=HttpSettings)
     notify: tuple[NotifySettings, ...] = ()
     feeds: tuple[FeedSettings, ...] = Field(BUILT_IN_FEEDS)
+    metrics: tuple[MetricSettings, ...] = Field(())
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_differ(cls, value: tuple[MetricSettings, ...]) -> tuple[MetricSettings, ...]:
+        if again := twice(metric.name for metric in value):
+            raise ValueError(f"two metrics are called {again!r}; each needs a name of its own")
+        return value
 
     @field_validator("feeds")
     @classmethod
@@ -246,6 +253,17 @@ class Settings(Section):
             if wrong := [name for name in one.feeds if name not in known]:
                 hint = did_you_mean(wrong[0], sorted(known)) or f"the feeds are {', '.join(sorted(known))}"
                 raise ValueError(f"notify ({one.name}): feeds has {wrong[0]!r}, and no feed is called so; {hint}")
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_have_feeds(self) -> Self:
+        names = [feed.name for feed in self.feeds]
+        for number, metric in enumerate(self.metrics):
+            if metric.feed not in names:
+                hint = did_you_mean(metric.feed, names) or f"the feeds are {', '.join(names)}"
+                raise ValueError(
+                    f"metrics[{number}] ({metric.name}): feed = {metric.feed!r}: there is no such feed; {hint}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from daemon import decisions
 from daemon.markers import Standing
 from daemon.model import Drop, Found, Outcome, Rows, State
 
@@ -69,6 +70,9 @@ class Tally:
     troubled: list[Troubled] = field(default_factory=list)
     #: Verdicts on markers.
     markers: Counter[Standing] = field(default_factory=Counter)
+    #: Decisions that have come to their end, and rows that they have brought into tables.
+    decisions: Counter[decisions.Standing] = field(default_factory=Counter)
+    released: int = 0
     #: (customer, feed, ISO day) of the days that were closed.
     days_closed: list[tuple[str, str, str]] = field(default_factory=list)
     #: Feeds whose table got rows.
@@ -109,6 +113,12 @@ class Tally:
             drop_id=drop.id, name=drop.found.name, state=outcome.state, reason=outcome.reason, report=outcome.report
         )
         self._count(trouble, drop.feed)
+
+    def released_rows(self, feed: str, rows: int) -> None:
+        """Count a decision that was carried out and has brought rows into a feed's table."""
+        self.decisions[decisions.Standing.DONE] += 1
+        self.released += rows
+        self.feeds.add(feed)
 
     def unmatched(self, found: Found) -> None:
         """Count an object that no feed takes."""

@@ -25,6 +25,8 @@ def result(outcome: Outcome, batch: int = 0) -> dict[str, object]:
     fields: dict[str, object] = {"rows": outcome.rows.read, "accepted": outcome.rows.accepted}
     if outcome.rows.rejected:
         fields["rejected"] = outcome.rows.rejected
+    if outcome.rows.late:
+        fields["late"] = outcome.rows.late
     if outcome.reason:
         fields["reason"] = discreet(outcome.reason, {word for rule in outcome.rules for word in rule[:2]})
     if outcome.report:

@@ -123,6 +123,10 @@ def _advice(report: Report, *, checked_only: bool, folder: str) -> Iterator[Rend
     yield Text()
     if checked_only:
         yield Text("What to do: mend the file before you drop it. It was only checked; nothing was changed.")
+    elif report.is_only_late:
+        yield Text("What to do: nothing is to be mended, and dropped again these rows are as late. To take them in:")
+        waive = f"blobdrop quarantine waive {report.subject.drop_id} --rule late --reason ..."
+        yield _unbroken(waive)
     elif report.state is State.REJECTED:
         yield Text("What to do: mend the file and drop it again; nothing of it was taken in.")
     else:

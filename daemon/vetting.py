@@ -8,7 +8,7 @@ from itertools import chain
 
 from daemon.claims import Claims
 from daemon.ledger.queries import IN_TABLE
-from daemon.model import Drop, OnDuplicate, OnRevision, Outcome, Prepared, State, Unit
+from daemon.model import Drop, OnDuplicate, Outcome, Prepared, State, Unit
 from daemon.parts import Parts
 from daemon.stores.columns import misfits
 
@@ -103,9 +103,9 @@ class Vetting:
         }
 
     def _baseless(self, feed: str, prepared: Sequence[Prepared]) -> list[str]:
-        """Return the drops that are taken for duplicates of what neither a table holds after this batch, nor it brings.
+        """Return the drops that are taken for duplicates of what neither a table holds now, nor this batch brings.
 
-        They were found out when they were worked, by what was known then.
+        They were found out when they were worked, by what was known then. What a table holds stays, now that they come.
         """
         outcomes = list(_outcomes(prepared))
         by_customer: dict[str, list[Outcome]] = {}
@@ -114,22 +114,15 @@ class Vetting:
                 by_customer.setdefault(self._claims[outcome.drop_id].customer, []).append(outcome)
         if not by_customer:
             return []
-        brought, leaving = self._brought(outcomes), self._leaving(feed, outcomes)
+        brought = self._brought(outcomes)
         baseless: list[str] = []
         for customer, theirs in by_customer.items():
             digests = {each.sha256 for each in theirs}
-            first = self._ledger.duplicate_of(customer, feed, digests, contract=self._contracts.get(feed))
-            held = {digest for digest, drop_id in first.items() if drop_id not in leaving}
+            # By whatever contract they were rejected: one that is edited meanwhile must not have them judged for ever.
+            held = set(self._ledger.duplicate_of(customer, feed, digests))
             held |= {digest for digest in digests if (customer, digest) in brought}
             baseless += [each.drop_id for each in theirs if each.sha256 not in held]
         return baseless
-
-    def _leaving(self, feed: str, outcomes: Iterable[Outcome]) -> set[str]:
-        """Return the drops whose rows leave the table when these come into it."""
-        if self._feeds[feed].revision is not OnRevision.REPLACE:
-            return set()
-        arriving = [self._claims[each.drop_id] for each in outcomes if each.state in IN_TABLE]
-        return set(chain.from_iterable(self._ledger.earlier(arriving).values()))
 
     # ---------------------------------------------------------------- THE TABLE'S COLUMNS
 

@@ -19,8 +19,10 @@ from daemon.decisions import Review
 from daemon.errors import UndoneError, WorkerError
 from daemon.figures import Asked, Figures
 from daemon.killable import Say
-from daemon.model import ContractSummary, Feed, Prepared, Setup, Unit
+from daemon.model import ContractSummary, Feed, Found, Prepared, Setup, Unit
 from daemon.pool import LostError, Pool, RaisedError, StartError
+from daemon.signals import Listed
+from daemon.sources import Source
 from daemon.stores import Store
 from daemon.warming import warm
 
@@ -81,6 +83,10 @@ class Workers:
     def describe(self, feed: Feed) -> Future[ContractSummary]:
         """Have a feed's contract loaded where it will be used."""
         return self._schedule(max(DESCRIBE_SECONDS, self._timeout_seconds), _describe, feed)
+
+    def signal(self, found: Found, source: Source) -> Future[Listed]:
+        """Have the days read that a signal lists."""
+        return self._schedule(self._timeout_seconds, _signal, found, source)
 
     def compact(self, store: Store, feed: str, *, target_bytes: int, min_files: int) -> Future[int]:
         """Have small data files of a feed's table rewritten into large ones."""
@@ -194,6 +200,11 @@ def _review(_say: Say, what: Review, feed: Feed, setup: Setup) -> Prepared:
 def _describe(_say: Say, feed: Feed) -> ContractSummary:
     summary: ContractSummary = importlib.import_module("daemon.contracts").describe(feed)
     return summary
+
+
+def _signal(_say: Say, found: Found, source: Source) -> Listed:
+    listed: Listed = importlib.import_module("daemon.signalfiles").read_days(found, source)
+    return listed
 
 
 def _compact(_say: Say, store: Store, feed: str, target_bytes: int, min_files: int) -> int:

@@ -38,6 +38,11 @@ FIRST_SECOND, LAST_SECOND = -62_135_596_800, 99_999_999_999
 UNIX_SECONDS = "unix_seconds"
 UNIX_SECONDS_EXPECTED = "unix seconds such as 1647975283"
 UNIX_SECONDS_HINT = "looks like milliseconds: divide by 1000 (16 digits are microseconds: divide by 1000000)"
+#: The same for milliseconds, of which seconds have too few digits: the years 1973 to 5138.
+FIRST_MILLISECOND, LAST_MILLISECOND = 100_000_000_000, 99_999_999_999_999
+UNIX_MILLISECONDS = "unix_milliseconds"
+#: Units of whole numbers that give a row its day, and how many of each make a second.
+TIME_UNITS = {"s": 1, "ms": 1_000}
 #: Kinds of column that can give a row its day.
 TIME_KINDS = (Kind.DATE, Kind.TIMESTAMP, Kind.INTEGER)
 
@@ -63,6 +68,8 @@ class Contract:
     any_of: tuple[tuple[str, ...], ...] = ()
     #: The columns that give a row its day: the first of them that has a value.
     time_columns: tuple[str, ...] = ()
+    #: The unit of whole numbers in them: s or ms, since 1970.
+    time_unit: str = "s"
     #: The columns that make a row one of its kind.
     key: tuple[str, ...] = ()
 
@@ -78,6 +85,7 @@ class Contract:
         key: Sequence[str] = (),
         row_wise: Collection[str] = (),
         hints: Mapping[str, str] | None = None,
+        time_unit: str = "",
         source: bytes = b"",
     ) -> Contract:
         """Make a contract of a pandera schema.
@@ -92,6 +100,7 @@ class Contract:
             row_wise: names of the schema's own checks that look at one row at a time; `*` for all of them. Others
                 are judged once, over the whole file.
             hints: names of rules -> what a person should do next.
+            time_unit: the unit of whole numbers that give a row its day: s, or ms.
             source: the text that the schema was made from; part of the digest.
 
         Raises:
@@ -110,7 +119,9 @@ class Contract:
             any_of=tuple(any_of),
         )
         _refuse_reserved(contract)
-        return contract.adjusted(time_column=time_column, key=key, row_wise=row_wise, source=source)
+        return contract.adjusted(
+            time_column=time_column, key=key, row_wise=row_wise, time_unit=time_unit, source=source
+        )
 
     def adjusted(
         self,
@@ -118,6 +129,7 @@ class Contract:
         time_column: str | Sequence[str] | None = None,
         key: Sequence[str] = (),
         row_wise: Collection[str] = (),
+        time_unit: str = "",
         source: bytes = b"",
     ) -> Contract:
         """Return the contract with what a feed says beside it; what is left empty stays as it is.
@@ -128,17 +140,22 @@ class Contract:
         times = (time_column,) if isinstance(time_column, str) else tuple(time_column or self.time_columns)
         for what, names in (("time_column", times), ("key", key)):
             _refuse_unknown(self, what, names)
-        rules = declared_row_wise(self.rules, row_wise)
+        if time_unit and time_unit not in TIME_UNITS:
+            raise ContractError(f"time_unit is {time_unit!r}; give s or ms, the unit of whole numbers in {times}")
+        unit = time_unit or self.time_unit
+        rules = [rule for rule in declared_row_wise(self.rules, row_wise) if not _is_of_other_unit(rule, times, unit)]
         columns = tuple(_as_time(column) if times == (column.name,) else column for column in self.columns)
         changed = replace(
             self,
             columns=columns,
-            rules=told_apart([*rules, *_time_rules(columns, rules, times)]),
+            rules=told_apart([*rules, *_time_rules(columns, rules, times, unit)]),
             time_columns=times,
+            time_unit=unit,
             key=tuple(key) or self.key,
         )
         flags = (self.digest, self.strict, self.ordered, self.unique_names)
-        others = (*flags, self.aliases, self.any_of, changed.time_columns, changed.key)
+        units = () if unit == "s" else (unit,)
+        others: tuple[object, ...] = (*flags, self.aliases, self.any_of, changed.time_columns, changed.key, *units)
         return replace(changed, digest=digest(changed.columns, changed.rules, others, source))
 
     @property
@@ -171,7 +188,7 @@ class Contract:
         Args:
             typed: rows as `check_rows` returns them.
             zone: an IANA name. Dates are taken as they are, times without a zone as already in it, whole numbers
-                as unix seconds.
+                as unix time in the contract's unit.
 
         Raises:
             ContractError: there is no such zone.
@@ -180,10 +197,11 @@ class Contract:
             return None
         kinds = {column.name: column.type.kind for column in self.columns}
         first, *others = self.time_columns
-        days = days_of(flat(typed[first]), kinds[first], zone)
+        per_second = TIME_UNITS[self.time_unit]
+        days = days_of(flat(typed[first]), kinds[first], zone, per_second)
         for name in others:
             if days.null_count and typed[name].null_count < len(typed):
-                days = pc.coalesce(days, days_of(flat(typed[name]), kinds[name], zone))
+                days = pc.coalesce(days, days_of(flat(typed[name]), kinds[name], zone, per_second))
         return days
 
     def _is_the_day(self, column: str) -> bool:
@@ -199,6 +217,7 @@ def load_contract(
     time_column: str | None = None,
     key: Sequence[str] = (),
     row_wise: Collection[str] = (),
+    time_unit: str = "",
 ) -> Contract:
     """Load the contract that a configuration names.
 
@@ -210,6 +229,7 @@ def load_contract(
         time_column: the column that gives a row its day.
         key: the columns that make a row one of its kind.
         row_wise: names of the contract's own checks that look at one row at a time; `*` for all of them.
+        time_unit: the unit of whole numbers that give a row its day: s or ms; empty for the contract's own.
 
     Raises:
         ContractError: naming the reference, the cause, and what to do.
@@ -228,10 +248,19 @@ def load_contract(
         elif options:
             raise ContractError(f"it takes no options, but the feed sets {', '.join(options)}. Take them away")
         if isinstance(thing, Contract):
-            return thing.adjusted(time_column=time_column, key=key, row_wise=row_wise, source=source)
+            return thing.adjusted(
+                time_column=time_column, key=key, row_wise=row_wise, time_unit=time_unit, source=source
+            )
         schema = _schema(thing)
-        name = schema.name or found.name
-        return Contract.of(schema, name=name, time_column=time_column, key=key, row_wise=row_wise, source=source)
+        return Contract.of(
+            schema,
+            name=schema.name or found.name,
+            time_column=time_column,
+            key=key,
+            row_wise=row_wise,
+            time_unit=time_unit,
+            source=source,
+        )
 
 
 def _is_function(thing: Any) -> bool:
@@ -298,20 +327,23 @@ def _as_time(column: Column) -> Column:
     return replace(column, nullable=False, required=True)
 
 
-def _time_rules(columns: Sequence[Column], rules: Sequence[Rule], times: Sequence[str]) -> list[Rule]:
-    """Return the rule that whole numbers in a time column be unix seconds, where the schema has none."""
-    have = {rule.column for rule in rules if rule.name == UNIX_SECONDS}
+def _is_of_other_unit(rule: Rule, times: Sequence[str], unit: str) -> bool:
+    """Tell whether a rule wants unix seconds of a column that has milliseconds."""
+    return unit != "s" and rule.name == UNIX_SECONDS and rule.column in times
+
+
+def _time_rules(columns: Sequence[Column], rules: Sequence[Rule], times: Sequence[str], unit: str) -> list[Rule]:
+    """Return the rule that whole numbers in a time column be unix time in its unit, where the schema has none."""
+    name, first, last = UNIX_SECONDS, FIRST_SECOND, LAST_SECOND
+    expected, hint = UNIX_SECONDS_EXPECTED, UNIX_SECONDS_HINT
+    if unit == "ms":
+        name, first, last = UNIX_MILLISECONDS, FIRST_MILLISECOND, LAST_MILLISECOND
+        expected, hint = "unix milliseconds such as 1647975283000", "seconds have 10 digits: multiply them by 1000"
+    have = {rule.column for rule in rules if rule.name == name}
     wanted = [each.name for each in columns if each.name in times and each.type.kind is Kind.INTEGER]
-    check = pandera.Check.in_range(FIRST_SECOND, LAST_SECOND, name=UNIX_SECONDS)
+    check = pandera.Check.in_range(first, last, name=name)
     return [
-        Rule(
-            name=UNIX_SECONDS,
-            scope=Scope.ROW,
-            column=name,
-            expected=UNIX_SECONDS_EXPECTED,
-            hint=UNIX_SECONDS_HINT,
-            check=check,
-        )
-        for name in wanted
-        if name not in have
+        Rule(name=name, scope=Scope.ROW, column=column, expected=expected, hint=hint, check=check)
+        for column in wanted
+        if column not in have
     ]

@@ -25,20 +25,22 @@ PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 FIRST_DAY, LAST_DAY = -719_161, 2_932_895
 
 
-def days_of(values: Array, kind: Kind, zone: str) -> Array:
-    """Return the days (date32) of dates, times, or whole numbers of unix seconds; null where there is none.
+def days_of(values: Array, kind: Kind, zone: str, per_second: int = 1) -> Array:
+    """Return the days (date32) of dates, times, or whole numbers of unix time; null where there is none.
 
     Args:
         values: date32; a timestamp with a zone, or one without, which is taken as already in `zone`; or integers.
         kind: the column's kind.
         zone: an IANA name such as `Etc/GMT+8`.
+        per_second: how many of the unit of whole numbers make a second.
 
     Raises:
         ContractError: there is no such zone.
     """
     if kind is Kind.DATE or (kind is Kind.TIMESTAMP and values.type.tz is None):
         return values.cast(pa.date32(), safe=False)
-    per_second = 1 if kind is Kind.INTEGER else PER_SECOND[values.type.unit]
+    if kind is not Kind.INTEGER:
+        per_second = PER_SECOND[values.type.unit]
     return _local_days(values.cast(pa.int64()), per_second, zone_of(zone))
 
 
@@ -80,6 +82,20 @@ def offsets_of(moments: npt.NDArray[np.int64], zone: dt.tzinfo) -> npt.NDArray[n
     for day in np.flatnonzero(before != after):
         changes[day] = _change(int(starts[day]), zone)
     return np.where(moments >= changes[inverse], after[inverse], before[inverse])
+
+
+def least_clock(moment: int, zone: str) -> int:
+    """Return the least that a clock in the zone shows from a moment on, as seconds since 1970 on that clock.
+
+    That is what it shows at the moment itself, but for one that is about to be set back.
+
+    Raises:
+        ContractError: there is no such zone.
+    """
+    clock = zone_of(zone)
+    before, after = _offset(moment, clock), _offset(moment + SECONDS_PER_DAY, clock)
+    shown = moment + before
+    return min(shown, _change(moment, clock) + after) if after < before else shown
 
 
 def _change(start: int, zone: dt.tzinfo) -> int:

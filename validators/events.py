@@ -24,6 +24,8 @@ FORBIDDEN = r"[\\\[\]{}<>#=;&$%|\x00\n\r]"
 #: The documentation contradicts itself: event_metadata has fewer than 128 characters in azure_upload, fewer than
 #: 16384 in the warehouse import. The wider one stands; an option narrows it.
 METADATA_LIMIT = 16_384
+#: How the product's own documents write the flag of test rows, as with precomputed metrics.
+ALIASES = {"isTest": "is_test"}
 UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 
 #: A JSON value that can be an id: text that is not blank, or a whole number.
@@ -38,7 +40,8 @@ def raw_events(metadata_limit: int = METADATA_LIMIT) -> Contract:
     """Return the contract of raw events.
 
     A row has a `timestamp` in unix seconds (UTC), an `event_name`, `event_metadata` as a JSON object of text to text,
-    and a `user` as a JSON object with a userID or at least one of customIDs. `event_value` and `timeuuid` are optional.
+    and a `user` as a JSON object with a userID or at least one of customIDs. `event_value`, `timeuuid` and
+    `is_test` are optional.
 
     Args:
         metadata_limit: `event_metadata` must have fewer characters than this.
@@ -49,6 +52,7 @@ def raw_events(metadata_limit: int = METADATA_LIMIT) -> Contract:
     own = (allowed_characters, uuid, object_of_text, identified_user)
     return Contract.of(
         raw_events_schema(metadata_limit),
+        aliases=ALIASES,
         time_column="timestamp",
         row_wise=[check.__name__ for check in own],
         hints={
@@ -91,6 +95,7 @@ def raw_events_schema(metadata_limit: int = METADATA_LIMIT) -> pandera.DataFrame
                 ],
             ),
             "user": pandera.Column(str, pandera.Check(identified_user, error=user)),
+            "is_test": pandera.Column("boolean", nullable=True, required=False),
             "timeuuid": _optional(pandera.Check(uuid, error="a UUID such as 123e4567-e89b-42d3-a456-426614174000")),
         },
         name="raw_events",

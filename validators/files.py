@@ -26,6 +26,7 @@ from validators.judging import (
     told,
     unchecked,
 )
+from validators.lateness import with_lateness
 from validators.model import Broken, Chunk, Dialect, Limits, Problem, Verdict
 from validators.pipelined import pipelined
 from validators.readers import Reader, open_file
@@ -119,7 +120,10 @@ class FileJudging:
         judgement.malformed(part.chunk.malformed)
         self._last_row = max(self._last_row, *part.chunk.rows[-1:].tolist(), 0)
         forced = forced_hits(self._forced, part.chunk.rows)
-        final = weighed(judged, forced, self._policy.waived, self._contract.time_column)
+        timed = judged
+        if part.match is not None and self._policy.watermark is not None:
+            timed = with_lateness(judged, self._contract, self._policy, part.source.column_names)
+        final = weighed(timed, forced, self._policy.waived, self._contract.time_column)
         judgement.rows(final, part.chunk, part.source)
         if part.match is not None and not self._forced:
             self._add_to_whole(part, judged)

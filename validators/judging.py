@@ -12,15 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from validators.casting import to_text
 from validators.checking import DropHit, check_rows
 from validators.contract import Contract, Match
 from validators.errors import FileProblem
 from validators.model import (
+    LATE,
     SAMPLES_PER_RULE,
     Chunk,
     Hit,
-    Malformed,
     MalformedRecords,
     Mask,
     Numbers,
@@ -29,11 +28,7 @@ from validators.model import (
     Sample,
     Verdict,
 )
-from validators.sentences import sentence
-from validators.suggest import suggest
-
-#: Characters of a cell that a sample shows.
-SAMPLE_CHARACTERS = 200
+from validators.sampling import of_record, of_rows
 
 MALFORMED_HINTS = {
     "field_count": "check for a missing or extra delimiter, and for text that needs quotes",
@@ -55,6 +50,10 @@ class Policy:
     max_rejected_ratio: float = 0.5
     #: Rules that are not held against rows.
     waived: frozenset[str] = frozenset()
+    #: Everything before it had been said to be there, unix seconds; None where nothing had.
+    watermark: int | None = None
+    #: Whether rows before the watermark are rejected for that.
+    refuses_late: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +85,8 @@ class Judged:
     forced: tuple[Hit, ...] = ()
     #: For each row the waived rules that it breaks and nothing else (`pa.string()`, mostly null); None: there is none.
     waived: pa.Array | None = None
+    #: Which rows lie before the watermark; None for none of them.
+    late: Mask | None = None
 
     def part(self, start: int, length: int) -> Judged:
         """Return the rows of one of the files that were judged together."""
@@ -153,7 +154,8 @@ def told(judged: Judged) -> pa.Array:
     for hit in (*judged.hits, *judged.forced):
         failed = hit.failed[positions]
         if failed.any():
-            words.append(pc.if_else(pa.array(failed), pa.scalar(_told_hit(hit)), pa.scalar(None, pa.string())))
+            said = _told_hit(hit) if hit.days is None else _told_of_days(hit, positions)
+            words.append(pc.if_else(pa.array(failed), said, pa.scalar(None, pa.string())))
     return pc.utf8_ltrim(pc.binary_join_element_wise(*words, "; ", null_handling="skip"), characters="; ")
 
 
@@ -161,6 +163,12 @@ def _told_hit(hit: Hit) -> str:
     where = f"{hit.column}: " if hit.column else ""
     said = f"{where}expected {hit.expected}" if hit.expected else f"{where}{hit.rule}"
     return f"{said} ({hit.hint})" if hit.hint else said
+
+
+def _told_of_days(hit: Hit, positions: Numbers) -> pa.Array:
+    assert hit.days is not None  # noqa: S101 - whoever calls has looked
+    days = hit.days.take(pa.array(positions)).cast(pa.string())
+    return pc.binary_join_element_wise(f"{_told_hit(hit)}, of day ", pc.fill_null(days, ""), "")
 
 
 @dataclass
@@ -189,6 +197,9 @@ class Judgement:
         self._whole: list[Problem] = []
         self.read = 0
         self.rejected = 0
+        self.late = 0
+        #: Rows that are rejected because they are late, and for nothing else.
+        self._only_late = 0
 
     def malformed(self, records: MalformedRecords) -> None:
         """Count records that have no cells."""
@@ -198,12 +209,14 @@ class Judgement:
             positions = np.flatnonzero(records.with_rule(rule))
             tally = self._tally(rule, None, records[positions[0]].expected, MALFORMED_HINTS.get(rule, ""))
             tally.count += len(positions)
-            tally.sample.extend(_sample(records[position]) for position in positions[: max(0, tally.room)])
+            tally.sample.extend(of_record(records[position]) for position in positions[: max(0, tally.room)])
 
     def rows(self, judged: Judged, chunk: Chunk, source: pa.Table) -> None:
         """Count a batch of this file's rows; `source` has the cells as they came, under the contract's names."""
         self.read += len(judged.rejected)
         self.rejected += int(np.count_nonzero(judged.rejected))
+        if judged.late is not None:
+            self._count_late(judged, judged.late)
         for hit in (*judged.hits, *judged.forced):
             positions = np.flatnonzero(hit.failed)
             if not len(positions):
@@ -211,7 +224,15 @@ class Judgement:
             tally = self._tally(hit.rule, hit.column, hit.expected, hit.hint)
             tally.count += len(positions)
             if tally.room > 0:
-                tally.sample.extend(_samples(hit, positions[: tally.room], chunk, source))
+                tally.sample.extend(of_rows(hit, positions[: tally.room], chunk, source))
+
+    def _count_late(self, judged: Judged, late: Mask) -> None:
+        self.late += int(np.count_nonzero(late))
+        only = judged.rejected & late
+        for hit in (*judged.hits, *judged.forced):
+            if hit.rule != LATE:
+                only &= ~hit.failed
+        self._only_late += int(np.count_nonzero(only))
 
     def whole(self, problems: Iterable[Problem]) -> None:
         """Note problems of the file as a whole, each once."""
@@ -251,14 +272,16 @@ class Judgement:
         """Why the file is rejected as a whole, in one sentence; empty when its good rows are accepted."""
         if self._whole:
             return self._whole[0].expected
-        if not self.over_budget(self.rejected):
-            return ""
-        limit = f"{self._policy.max_rejected_ratio:.0%}"
-        return f"{self.rejected:,} of {self.read:,} rows have problems, more than the {limit} that the feed allows"
-
-    def over_budget(self, rejected: int) -> bool:
-        """Tell whether so many rejected rows are more than the feed allows of those read."""
-        return self.read > 0 and rejected / self.read > self._policy.max_rejected_ratio
+        # A late row is not a broken one: it says nothing against the others.
+        broken = self.rejected - self._only_late
+        if self.read and broken / self.read > self._policy.max_rejected_ratio:
+            limit = f"{self._policy.max_rejected_ratio:.0%}"
+            return f"{broken:,} of {self.read:,} rows have problems, more than the {limit} that the feed allows"
+        if self._only_late and self.rejected == self.read:
+            others = f", {broken:,} broke other rules" if broken else ""
+            late = f"{self._only_late:,} lie before the watermark"
+            return f"none of {self.read:,} rows is left: {late}{others}; late rows can be waived"
+        return ""
 
     def verdict(self, *, ignored: Sequence[str] = (), notes: Sequence[str] = ()) -> Verdict:
         """Return the verdict on everything counted so far."""
@@ -266,7 +289,7 @@ class Judgement:
         rejected = self.read if because else self.rejected
         problems = (*self._whole, *(_problem(key, tally) for key, tally in self._ordered()))
         return Verdict(
-            rows=Rows(read=self.read, accepted=self.read - rejected, rejected=rejected),
+            rows=Rows(read=self.read, accepted=self.read - rejected, rejected=rejected, late=self.late),
             problems=problems,
             rejected_because=because,
             ignored_columns=tuple(ignored),
@@ -292,35 +315,6 @@ def _problem(key: tuple[str, str | None], tally: _Tally) -> Problem:
         sample=tuple(tally.sample),
         hint=tally.hint,
     )
-
-
-def _sample(record: Malformed) -> Sample:
-    message = sentence(record.row, record.line or None, None, record.found, record.expected)
-    return Sample(row=record.row, line=record.line or None, value=record.raw[:SAMPLE_CHARACTERS], message=message)
-
-
-def _samples(hit: Hit, positions: Numbers, chunk: Chunk, source: pa.Table) -> Iterator[Sample]:
-    # A rule on rows that may read anything is shown with all of the row.
-    shown = [hit.column] if hit.column else list(hit.shows) or source.column_names
-    cells = source.select([name for name in shown if name in source.column_names]).take(pa.array(positions))
-    nothing: list[str | None] = [None] * len(positions)  # No record of this batch has the column; of another one may.
-    texts = {name: to_text(cells[name]).to_pylist() if name in cells.column_names else nothing for name in shown}
-    for index, position in enumerate(positions):
-        value = _shown(texts, index, hit.column)
-        row, line = int(chunk.rows[position]), int(chunk.lines[position]) or None
-        hint = suggest(value, hit.allowed) if value is not None and hit.allowed else None
-        hint = f"did you mean '{hint}'?" if hint else ""
-        yield Sample(
-            row=row, line=line, value=value, message=sentence(row, line, hit.column, value, hit.expected, hint)
-        )
-
-
-def _shown(texts: dict[str, list[str | None]], index: int, column: str | None) -> str | None:
-    if column is not None:
-        value = texts[column][index] if column in texts else None
-        return None if value is None else value[:SAMPLE_CHARACTERS]
-    pairs = [f"{name}={values[index] or ''}" for name, values in texts.items()]
-    return ", ".join(pairs)[:SAMPLE_CHARACTERS] if pairs else None
 
 
 def forced_hits(forced: Forced, rows: Numbers) -> tuple[Hit, ...]:

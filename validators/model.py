@@ -24,6 +24,8 @@ Broken = tuple[str, str | None, Numbers]
 
 #: The first samples of each rule that a report shows; counts are always exact.
 SAMPLES_PER_RULE = 10
+#: The rule that rows before the watermark break. It says nothing of what is in them.
+LATE = "late"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +224,8 @@ class Rows:
     read: int = 0
     accepted: int = 0
     rejected: int = 0
+    #: How many of those read lay before the watermark, whether they were accepted or rejected.
+    late: int = 0
 
     def __add__(self, other: Rows) -> Rows:
         """Add field by field."""
@@ -229,6 +233,7 @@ class Rows:
             read=self.read + other.read,
             accepted=self.accepted + other.accepted,
             rejected=self.rejected + other.rejected,
+            late=self.late + other.late,
         )
 
 
@@ -273,3 +278,5 @@ class Hit:
     shows: tuple[str, ...] = field(default=())
     #: The values that the rule allows, for a did-you-mean on the one that was found.
     allowed: tuple[str, ...] = ()
+    #: The batch's days (date32), where it is to be said of each row which day it is of; else None.
+    days: pa.Array | None = None

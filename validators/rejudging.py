@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from validators.contract import Contract
 from validators.judging import Judged, dayless
-from validators.model import Broken, Hit, Mask
+from validators.model import LATE, Broken, Hit, Mask
 from validators.rules import CHECK_ERROR, NOT_NULLABLE, TYPE, Rule, Scope
 from validators.wholedrop import DropHit
 
@@ -23,11 +23,11 @@ NEVER_WAIVED = frozenset({TYPE, CHECK_ERROR})
 
 
 def waivable(contract: Contract) -> frozenset[str]:
-    """Return the rules of a contract that may be waived: all but those that say that a cell could not be read.
+    """Return the rules that may be waived: that rows are late, and the contract's but for those on unreadable cells.
 
     Rules on a file's structure are no rules of a contract, and are not among them.
     """
-    return frozenset({rule.name for rule in contract.rules} | {NOT_NULLABLE}) - NEVER_WAIVED
+    return frozenset({rule.name for rule in contract.rules} | {NOT_NULLABLE, LATE}) - NEVER_WAIVED
 
 
 def weighed(judged: Judged, forced: tuple[Hit, ...], waived: Collection[str], time_column: str | None) -> Judged:

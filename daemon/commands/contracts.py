@@ -18,9 +18,10 @@ from daemon.commands.showing import Column, plural, print_json, print_table, say
 from daemon.complaints import HIDDEN, SECRET, masked
 from daemon.config import DEFAULT, Configuration, load
 from daemon.contracts import describe
-from daemon.errors import ContractError
+from daemon.errors import ConfigError, ContractError
 from daemon.feeds import Feeds
 from daemon.ledger import FeedSummary
+from daemon.measures import unfit
 from daemon.model import ContractSummary, Feed
 from daemon.sections import Section
 from daemon.settings import LISTS, Settings
@@ -101,11 +102,19 @@ def _told(loaded: tuple[Loaded, ...]) -> int:
 
     Raises:
         ContractError: there is such a feed.
+        ConfigError: a metric asks a feed's rows for what its contract does not have.
     """
     if wrong := [f"feed {one.feed.name!r}: {one.error}" for one in loaded if one.contract is None]:
         sys.stdout.flush()
         raise ContractError("\n".join(wrong))
+    if wrong := [each for one in loaded if one.contract for each in _unfit(one.feed, one.contract)]:
+        sys.stdout.flush()
+        raise ConfigError("\n".join(wrong))
     return 0
+
+
+def _unfit(feed: Feed, contract: ContractSummary) -> Iterator[str]:
+    return unfit(feed.measures, feed.name, contract.columns)
 
 
 def _verdict(one: Loaded) -> str:
@@ -196,6 +205,10 @@ def _settings(configuration: Configuration) -> Iterator[tuple[str, Any, str]]:
         yield from _listed("feeds", number, feed, configuration)
     for number, receiver in enumerate(configuration.settings.notify):
         yield from _listed("notify", number, receiver, configuration)
+    file = configuration.origins.get("metrics", DEFAULT)
+    for number, metric in enumerate(configuration.settings.metrics):
+        for key, value in metric.model_dump(mode="json", exclude_defaults=True).items():
+            yield f"metrics[{number}].{key}", value, file
 
 
 def _listed(section: str, number: int, table: Section, configuration: Configuration) -> Iterator[tuple[str, Any, str]]:

@@ -1,36 +1,29 @@
-"""`blobdrop days`: every scope's days, and why one is open; `blobdrop days close` leaves the daemon a note."""
+"""`blobdrop days`: every scope's days, each version of them, and what has changed in them since they were closed."""
 
 from __future__ import annotations
 
-import datetime as dt
-import getpass
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from daemon import app
+from daemon.commands.explaining import OPEN, day_of, print_explained, said
 from daemon.commands.looking import NOTHING_YET, begun
 from daemon.commands.showing import Column, plural, print_json, print_table, say
-from daemon.config import Configuration
-from daemon.daybounds import FIRST_DAY, LAST_DAY, bounds, last_complete
-from daemon.errors import ConfigError, NotFoundError
+from daemon.daybounds import last_complete
 from daemon.ledger import Ledger
-from daemon.ledger.days import Day, DayRow, Scope
-from daemon.ledger.markers import Marker, Unfinished
+from daemon.ledger.dayrows import Change
+from daemon.ledger.days import Scope
+from daemon.ledger.markers import Marker
 from daemon.markers import told
-from daemon.model import Feed, ReadyNeeds, State
+from daemon.model import Feed
 from daemon.stores import Store
-
-#: Facts of one kind that are named; further ones are counted.
-NAMED: Final = 20
-OPEN: Final = "open"
 
 
 def days(config: Path | None, *, explain: str | None, json: bool) -> int:
     """Print the days of every scope; or one day's bounds in UTC and, for each scope, why it stands as it does."""
     configuration = begun(config)
-    day = None if explain is None else _day(explain)
+    day = None if explain is None else day_of(explain)
     ledger = app.open_for_reading(configuration.settings)
     if ledger is None:
         _print_nothing(json=json)
@@ -39,61 +32,9 @@ def days(config: Path | None, *, explain: str | None, json: bool) -> int:
         store = app.store_of(configuration.settings, ledger.identity)
         feeds = {feed.name: feed for feed in configuration.feeds()}
         if day is not None:
-            _explain(ledger, feeds, day, json=json)
+            print_explained(ledger, feeds, day, json=json)
         else:
             _list(ledger, store, feeds, json=json)
-    return 0
-
-
-def close(config: Path | None, *, day: str, scope: str, reason: str, json: bool) -> int:
-    """Have a held day closed in spite of what holds it; the daemon does it in its next turn."""
-    configuration = begun(config)
-    of, wanted = _scope(scope, configuration), _day(day).isoformat()
-    if not reason.strip():
-        raise ConfigError("--reason is empty; say why the day may be closed")
-    ledger = app.open_for_reading(configuration.settings)
-    if ledger is None:
-        raise NotFoundError(NOTHING_YET)
-    with ledger:
-        row = ledger.days.one(of, wanted)
-        if row is None or row.state is not Day.HELD:
-            stands = OPEN if row is None else row.state.value
-            raise NotFoundError(
-                f"day {wanted} of {scope} is {stands}, and only held days can be closed. "
-                f"Why it stands so: blobdrop days --explain {wanted}"
-            )
-        ledger.days.allow(row, reason, getpass.getuser())
-        running = ledger.holder() is not None
-    if json:
-        print_json({"day": wanted, "scope": scope, "daemon_running": running})
-        return 0
-    say(f"Day {wanted} of {scope} will be closed.")
-    if not running:
-        say("The daemon is not running; start it with: blobdrop run")
-    return 0
-
-
-def restate(config: Path | None, *, day: str, scope: str, reason: str, json: bool) -> int:
-    """Have a closed day computed again; the daemon does it in its next turn."""
-    configuration = begun(config)
-    of, wanted = _scope(scope, configuration), _day(day).isoformat()
-    if not reason.strip():
-        raise ConfigError("--reason is empty; say why the day is restated")
-    ledger = app.open_for_reading(configuration.settings)
-    if ledger is None:
-        raise NotFoundError(NOTHING_YET)
-    with ledger:
-        row = ledger.days.one(of, wanted)
-        if row is None:
-            raise NotFoundError(f"day {wanted} of {scope} is open, and only closed days can be restated")
-        version = ledger.days.restate(row, reason, getpass.getuser(), time.time())
-        running = ledger.holder() is not None
-    if json:
-        print_json({"day": wanted, "scope": scope, "version": version, "daemon_running": running})
-        return 0
-    say(f"Day {wanted} of {scope} will be computed again, as version {version}.")
-    if not running:
-        say("The daemon is not running; start it with: blobdrop run")
     return 0
 
 
@@ -104,38 +45,13 @@ def _print_nothing(*, json: bool) -> None:
         say(NOTHING_YET)
 
 
-def _day(text: str) -> dt.date:
-    try:
-        day = dt.date.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(f"{text!r} is not a day; expected one such as 2026-03-01") from error
-    if not FIRST_DAY <= day <= LAST_DAY:
-        raise ConfigError(f"{text} is out of reach; expected a day from {FIRST_DAY} to {LAST_DAY}")
-    return day
-
-
-def _scope(text: str, configuration: Configuration) -> Scope:
-    customer, slash, feed = text.rpartition("/")
-    if not slash or feed not in [each.name for each in configuration.settings.feeds]:
-        raise ConfigError(f"--scope {text!r}: expected CUSTOMER/FEED such as default/metrics")
-    return feed, customer
-
-
 # -------------------------------------------------------------------- THE LIST
 
 
 def _list(ledger: Ledger, store: Store, feeds: dict[str, Feed], *, json: bool) -> None:
     marks, waiting = ledger.markers.watermarks(), ledger.markers.waiting()
     scopes = [_scope_json(scope, feeds, marks.get(scope), waiting) for scope in ledger.days.scopes()]
-    rows = [row.to_json() for row in ledger.days.newest()]
-    known = {(row["feed"], row["customer"], row["date"]) for row in rows}
-    rows += [
-        {"feed": feed, "customer": customer, "date": day, "state": OPEN}
-        for feed, customer in ledger.days.scopes()
-        if feed in feeds
-        for day in store.days(feed, customer)
-        if (feed, customer, day) not in known
-    ]
+    rows = _day_rows(ledger, store, feeds)
     rows.sort(key=lambda row: (row["date"], row.get("version", 0)), reverse=True)
     if json:
         print_json({"scopes": scopes, "days": rows})
@@ -144,9 +60,39 @@ def _list(ledger: Ledger, store: Store, feeds: dict[str, Feed], *, json: bool) -
     print_table(columns, [_scope_cells(scope) for scope in scopes])
     say("")
     columns = [Column(title="day"), Column(title="scope"), Column(title="state"), Column(title="version", right=True)]
-    columns += [Column(title="rows", right=True), Column(title="metrics", right=True)]
+    columns += [Column(title="rows", right=True), Column(title="metrics", right=True), Column(title="late", right=True)]
     print_table([*columns, Column(title="why", gives_way=True)], [_day_cells(row) for row in rows])
     say("", "Why one stands as it does: blobdrop days --explain DATE")
+
+
+def _day_rows(ledger: Ledger, store: Store, feeds: dict[str, Feed]) -> list[dict[str, Any]]:
+    """Return every version of every day that was ready, and the open days; the newest versions as they stand now."""
+    late, changes = ledger.days.late_by_day(), {change.key: change for change in ledger.days.changes()}
+    rows, known = [], set()
+    for row in ledger.days.newest():  # of each day the newest version first
+        key = (row.feed, row.customer, row.day)
+        told_of = row.to_json()
+        if key not in known:
+            told_of |= _since(told_of, changes.get(key), late.get(key, (0, 0)))
+        known.add(key)
+        rows.append(told_of)
+    for feed, customer in ledger.days.scopes():
+        for day in store.days(feed, customer) if feed in feeds else ():
+            if (feed, customer, day) not in known:
+                none = {"feed": feed, "customer": customer, "date": day, "state": OPEN}
+                rows.append(none | _since(none, None, late.get((feed, customer, day), (0, 0))))
+    return rows
+
+
+def _since(row: dict[str, Any], change: Change | None, late: tuple[int, int]) -> dict[str, Any]:
+    """Return what is to be added to a day's newest version: its late rows by now, and what has changed since."""
+    report = row.get("report")
+    return {
+        "late_rows": late[0],
+        "late_rows_in_quarantine": late[1],
+        "changed": change.to_json() if change else None,
+        **({"report": {**report, "late_rows": late[0]}} if report else {}),
+    }
 
 
 def _scope_json(
@@ -172,89 +118,17 @@ def _scope_cells(scope: dict[str, Any]) -> Sequence[str]:
 
 def _day_cells(row: dict[str, Any]) -> Sequence[str | int]:
     report = row.get("report") or {}
-    figures = [report.get("rows", ""), report.get("metrics", "")]
+    figures = [report.get("rows", ""), report.get("metrics", ""), row.get("late_rows", "")]
     scope = f"{row['customer']}/{row['feed']}"
-    return [row["date"], scope, row["state"], row.get("version", ""), *figures, row.get("reason", "")]
+    return [row["date"], scope, row["state"], row.get("version", ""), *figures, "; ".join(_notes(row))]
 
 
-# -------------------------------------------------------------------- WHY
-
-
-def _explain(ledger: Ledger, feeds: dict[str, Feed], day: dt.date, *, json: bool) -> None:
-    told_of = [_explained(ledger, feeds[scope[0]], scope, day) for scope in ledger.days.scopes() if scope[0] in feeds]
-    if json:
-        print_json(told_of)
-        return
-    if not told_of:
-        say("No feed has rows or markers yet.")
-    for each in told_of:
-        say(f"{each['customer']}/{each['feed']}, day {each['date']}: {each['state']}")
-        say(f"  from {each['start']} until {each['end']}, {each['hours']:g} hours ({each['timezone']})")
-        say(*(f"  {fact}" for fact in each["facts"]), "")
-
-
-def _explained(ledger: Ledger, feed: Feed, scope: Scope, day: dt.date) -> dict[str, Any]:
-    span, row = bounds(day, feed.timezone), ledger.days.one(scope, day.isoformat())
-    facts = (
-        _facts_of(row) if row is not None and row.state is not Day.EMPTY else _why_open(ledger, feed, scope, span.end)
-    )
-    return {
-        "feed": scope[0],
-        "customer": scope[1],
-        "date": day.isoformat(),
-        "state": OPEN if row is None else row.state.value,
-        "timezone": feed.timezone,
-        "start": told(span.start),
-        "end": told(span.end),
-        "hours": span.hours,
-        "facts": list(facts),
-        "report": None if row is None else row.report,
-    }
-
-
-def _facts_of(row: DayRow) -> Iterator[str]:
-    yield f"the watermark {told(row.watermark)} made it ready at {told(row.ready_at)}"
-    if row.state is Day.HELD:
-        command = f"blobdrop days close {row.day} --scope {row.customer}/{row.feed} --reason ..."
-        yield f"it is held: {row.reason}; to close it all the same: {command}"
-    elif row.closed_at is not None:
-        yield f"it was closed at {told(row.closed_at)}, version {row.version}" + (
-            f", by {row.by}: {row.reason}" if row.by else ""
-        )
-    else:
-        yield "the daemon is about to close it"
-
-
-def _why_open(ledger: Ledger, feed: Feed, scope: Scope, end: int) -> Iterator[str]:
-    watermark = ledger.markers.watermark(*scope)
-    if watermark is not None and watermark >= end:
-        yield f"the watermark {told(watermark)} is past its end, and it has no rows"
-        return
-    yield "there is no watermark yet" if watermark is None else f"the watermark {told(watermark)} is before its end"
-    waiting = [each for each in ledger.markers.waiting() if each.scope == scope]
-    for marker in waiting:
-        yield f"marker {marker.found.name} says {told(marker.instant or 0)}, and waits for drops that were there before"
-    failed = feed.ready_needs is ReadyNeeds.FINAL
-    unfinished = ledger.markers.unfinished(failed=failed, scope=scope) if waiting else ()
-    holders = [each for each in unfinished if any(_holds(ledger, marker, each) for marker in waiting)]
-    yield from (_blocking(each) for each in holders[:NAMED])
-    if len(holders) > NAMED:
-        yield f"and {plural(len(holders) - NAMED, 'more drop')}"
-    if not any((marker.instant or 0) >= end for marker in waiting):
-        customer = "" if scope[1] == "default" else f" --customer {scope[1]}"
-        yield f"it takes a marker for {told(end)} or later: blobdrop ready {scope[0]} {end}{customer}"
-
-
-def _holds(ledger: Ledger, marker: Marker, each: Unfinished) -> bool:
-    older = each.drop.found.modified <= marker.found.modified
-    return older or each.drop.found.uri in ledger.markers.awaited(marker)
-
-
-def _blocking(each: Unfinished) -> str:
-    name = f"drop {each.drop.id} ({each.drop.found.name})"
-    if each.state is not State.FAILED:
-        return f"{name} is {each.state.value}"
-    return (
-        f"{name} has failed: {each.reason or 'no reason is known'}; try it again, or, once its file is gone, let it go "
-        f"so: blobdrop retry {each.drop.id}"
-    )
+def _notes(row: dict[str, Any]) -> Iterator[str]:
+    if row.get("reason"):
+        yield row["reason"]
+    if row.get("changed"):
+        yield f"changed since: {row['changed']['says']}"
+    if restates := (row.get("report") or {}).get("restates"):
+        yield said(restates)
+    if row.get("late_rows_in_quarantine"):
+        yield f"{plural(row['late_rows_in_quarantine'], 'late row')} in quarantine"

@@ -238,7 +238,7 @@ def _user() -> str:
 
 
 def _drop(row: DropRow) -> Drop:
-    return Drop(id=row.id, found=row.found, feed=row.feed, customer=row.customer)
+    return Drop(id=row.id, found=row.found, feed=row.feed, customer=row.customer, watermark=row.watermark)
 
 
 # -------------------------------------------------------------------- DECIDING

@@ -155,7 +155,8 @@ def _print_status(found: dict[str, Any]) -> None:
     print_table(columns, [_feed_cells(each, states) for each in found["feeds"]] + _unmatched_cells(found, states))
     print_failed(found["failed"])
     for marker in found["markers"]["refused"][:MARKERS_SHOWN]:
-        say(f"marker {marker['name']} is {marker['verdict']}: {marker['note']}")
+        kind = "signal" if marker["days"] else "marker"
+        say(f"{kind} {marker['name']} is {marker['verdict']}: {marker['note']}")
 
 
 def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from daemon.commands.looking import begun
 from daemon.commands.showing import Column, print_json, print_table, say
 from daemon.errors import NotFoundError
 from daemon.model import METRIC_DAYS
+from daemon.restating import GONE
 from daemon.stores import Store
 from validators.suggest import did_you_mean
 
@@ -37,6 +38,9 @@ def metrics(config: Path | None, *, name: str | None, customer: str | None, vers
             rows = _rows(app.store_of(settings, ledger.identity), customer)
     if name is None:
         _print_catalog(_by_name(_newest(rows)), json=json)
+        defined = [metric.name for metric in settings.metrics]
+        if not json and (waiting := sorted(set(defined).difference(row["metric_name"] for row in rows))):
+            say("", f"Defined, and of no closed day yet: {', '.join(waiting)}")
     else:
         _print_one(
             [row for row in (rows if versions else _newest(rows)) if row["metric_name"] == name], name, rows, json
@@ -57,12 +61,13 @@ def _name(row: Row) -> Name:
 
 
 def _newest(rows: Sequence[Row]) -> Sequence[Row]:
-    """Return the rows of each day's newest version."""
+    """Return the rows of each day's newest version, but for those that stand for metrics that are gone."""
     version: dict[tuple[str, str, dt.date], int] = {}
     for row in rows:
         day = (row["feed"], row["customer"], row["date"])
         version[day] = max(row["version"], version.get(day, 0))
-    return [row for row in rows if row["version"] == version[row["feed"], row["customer"], row["date"]]]
+    newest = (row for row in rows if row["version"] == version[row["feed"], row["customer"], row["date"]])
+    return [row for row in newest if row["kind"] != GONE]
 
 
 def _by_name(rows: Sequence[Row]) -> Mapping[Name, Sequence[Row]]:

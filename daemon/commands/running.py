@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from daemon import __version__, app, logs
+from daemon import __version__, app, decisions, logs
 from daemon.commands.serving import serve
 from daemon.commands.showing import Column, note, plural, print_json, print_table, say, state_cell
 from daemon.config import Configuration, load
@@ -33,6 +33,8 @@ from validators.sentences import printable
 NAME: Final = "blobdrop"
 #: How often a second the progress line is drawn anew.
 FRAMES: Final = 8
+#: How decisions end.
+ENDED: Final = (decisions.Standing.DONE, decisions.Standing.REFUSED, decisions.Standing.FAILED)
 #: States whose drops have bad data: exit code 1.
 DATA_PROBLEMS: Final = (State.PARTIAL, State.REJECTED, State.UNMATCHED)
 
@@ -151,6 +153,8 @@ def _summary(tally: Tally, pending: int, tables: dict[str, str]) -> dict[str, An
     return {
         "drops": {state.value: tally.drops[state] for state in State if state.final},
         "rows": {"read": rows.read, "accepted": rows.accepted, "rejected": rows.rejected},
+        "late_rows": rows.late,
+        "decisions": {**{state.value: tally.decisions[state] for state in ENDED}, "rows_accepted": tally.released},
         "markers": {"applied": tally.markers[Standing.APPLIED], "refused": _refused(tally)},
         "days_closed": [{"customer": customer, "feed": feed, "date": day} for customer, feed, day in tally.days_closed],
         "pending": pending,
@@ -174,6 +178,17 @@ def _print_summary(tally: Tally, pending: int, tables: dict[str, str], seconds: 
     _print_counts("drops", [(state.value, tally.drops[state]) for state in State if state.final])
     say("")
     _print_counts("rows", [("read", rows.read), ("accepted", rows.accepted), ("rejected", rows.rejected)])
+    if tally.decisions:
+        ended = [(state.value, tally.decisions[state]) for state in ENDED]
+        say("")
+        _print_counts("decisions", [*ended, ("rows into tables", tally.released)])
+    if tally.markers:
+        say("")
+        _print_counts("markers", [(standing.value, count) for standing, count in sorted(tally.markers.items())])
+    if tally.days_closed:
+        days = [f"{day} of {customer}/{feed}" for customer, feed, day in tally.days_closed[:NAMED]]
+        more = len(tally.days_closed) - len(days)
+        say("", f"Days closed: {', '.join(days)}" + (f" and {more:,} more" if more else ""))
     if pending:
         say("", f"{plural(pending, 'file')} left for another time: still being written")
     if tables:
@@ -184,7 +199,7 @@ def _print_summary(tally: Tally, pending: int, tables: dict[str, str], seconds: 
 
 
 def _print_counts(title: str, counts: list[tuple[str, int]]) -> None:
-    columns = [Column(title=" " * len("drops")), *(Column(title=name, right=True) for name, _ in counts)]
+    columns = [Column(title=" " * len(title)), *(Column(title=name, right=True) for name, _ in counts)]
     print_table(columns, [[title, *(count for _, count in counts)]])
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from daemon.errors import NotFoundError
-from daemon.ledger import moves
+from daemon.ledger import dayrows, moves
 from daemon.ledger.database import Database
+from daemon.ledger.dayrows import Change
 from daemon.ledger.queries import chunked, highest_batch
 from daemon.ledger.rows import iso, storable
 from daemon.ledger.tables import days, drops, markers
@@ -32,8 +33,12 @@ class Day(enum.StrEnum):
     CLOSING = "closing"
     #: ready, closing -> closed: its metrics are in `metric_days`.
     CLOSED = "closed"
-    #: ready -> empty: it has no rows, and nothing was expected of it.
+    #: ready -> empty: it is closed like others, and has no rows. One without a report is none of its scope's days.
     EMPTY = "empty"
+
+
+#: States of days that what comes later does not change.
+CLOSED: Final = (Day.CLOSED, Day.EMPTY)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +61,8 @@ class DayRow:
     #: Who had it closed in spite of what held it; empty for nobody.
     by: str
     batch: int | None
+    #: The feed's newest batch that it was computed from; None before it was.
+    as_of: int | None
 
     @property
     def scope(self) -> Scope:
@@ -108,7 +115,7 @@ class Days:
 
     def newest(self, scope: Scope | None = None, *, before: str = "", limit: int = 1_000) -> tuple[DayRow, ...]:
         """Return days, the newest first, each version of them; only those of a scope, or before a day, if given."""
-        query = sa.select(days).where(days.c.state != Day.EMPTY)
+        query = sa.select(days).where(sa.or_(days.c.state != Day.EMPTY, days.c.report.is_not(None)))
         query = query.order_by(days.c.day.desc(), days.c.version.desc(), days.c.feed, days.c.customer).limit(limit)
         query = query if scope is None else query.where(*_of(scope))
         return self._rows(query.where(days.c.day < before) if before else query)
@@ -135,6 +142,33 @@ class Days:
                     total += Rows(read=read, accepted=accepted, rejected=rejected)
         return total
 
+    # ---------------------------------------------------------------- WHAT HAS COME SINCE
+
+    def changes(self) -> tuple[Change, ...]:
+        """Return what has come to closed days, and what has left them, since they were computed; the oldest first."""
+        with self._database.reading() as connection:
+            return dayrows.changes(connection, CLOSED)
+
+    def late_rows(self, scope: Scope, day: str, as_of: int | None = None) -> tuple[int, int]:
+        """Return how many late rows of a day are in the table, and how many in quarantine; as of a batch if given."""
+        with self._database.reading() as connection:
+            return dayrows.late_rows(connection, scope, day, as_of)
+
+    def late_by_day(self) -> dict[tuple[str, str, str], tuple[int, int]]:
+        """Return the same for each day with late rows, by feed, customer and ISO day."""
+        with self._database.reading() as connection:
+            return dayrows.late_by_day(connection)
+
+    def late_scopes(self) -> tuple[Scope, ...]:
+        """Return the scopes in which late rows have come for days that the ledger does not have."""
+        with self._database.reading() as connection:
+            return dayrows.unknown(connection)
+
+    def changed_by(self, scope: Scope, day: str, after: int, until: int | None = None) -> tuple[str, ...]:
+        """Return the names of the drops that have changed a day after a batch, and until another one if given."""
+        with self._database.reading() as connection:
+            return dayrows.names(connection, scope, day, after, until)
+
     # ---------------------------------------------------------------- FROM OPEN TO CLOSED
 
     def open(self, scope: Scope, ready: Collection[str], watermark: float, now: float) -> None:
@@ -149,9 +183,9 @@ class Days:
         """Hold a day that is ready."""
         self._change(row, (Day.READY,), state=Day.HELD.value, reason=storable(reason), report=report, by="")
 
-    def end(self, row: DayRow, state: Day, report: Mapping[str, Any] | None, now: float) -> None:
-        """Close a day that has nothing for `metric_days`, or note that it is empty."""
-        self._change(row, (Day.READY,), state=state.value, report=report, closed_at=now)
+    def end(self, row: DayRow, state: Day, report: Mapping[str, Any] | None, now: float, *, as_of: int) -> None:
+        """Close a day that has nothing for `metric_days`, or note that it is empty; `as_of` is as of `intend`."""
+        self._change(row, (Day.READY,), state=state.value, report=report, closed_at=now, as_of=as_of)
 
     def allow(self, row: DayRow, reason: str, by: str) -> None:
         """Have a held day closed in spite of what holds it.
@@ -172,7 +206,7 @@ class Days:
         with self._database.writing() as connection:
             newest = sa.select(days.c.version, days.c.state).where(*_of(row.scope), days.c.day == row.day)
             version, state = connection.execute(newest.order_by(days.c.version.desc()).limit(1)).one()
-            if state != Day.CLOSED:
+            if state not in CLOSED:
                 raise NotFoundError(
                     f"version {version} of day {row.day} of {row.customer}/{row.feed} is {state}, and only closed days "
                     "can be restated"
@@ -187,19 +221,13 @@ class Days:
         query = sa.select(days).where(*_of(row.scope), days.c.day == row.day, days.c.version == row.version - 1)
         return next(iter(self._rows(query)), None)
 
-    def later(self, drop_ids: Collection[str], at: float) -> tuple[str, ...]:
-        """Return those of the drops that came to their end after then, by their names."""
-        query = sa.select(drops.c.name).where(drops.c.changed_at > at).order_by(drops.c.name)
-        found: list[str] = []
-        with self._database.reading() as connection:
-            for chunk in chunked(drop_ids):
-                found += connection.execute(query.where(drops.c.id.in_(chunk))).scalars()
-        return tuple(found)
-
-    def intend(self, row: DayRow, batch: Batch, report: Mapping[str, Any], now: float, *, at_least: int) -> Batch:
+    def intend(
+        self, row: DayRow, batch: Batch, report: Mapping[str, Any], now: float, *, as_of: int, at_least: int
+    ) -> Batch:
         """Store the batch that brings a day's metrics into `metric_days`, before its table transaction.
 
-        Return it under its number, which is above `at_least`, the highest that the table holds.
+        Return it under its number, which is above `at_least`, the highest that the table holds. `as_of` is the feed's
+        newest batch that they were computed from.
 
         Raises:
             LedgerError: that table has an open batch already; nothing was written.
@@ -207,7 +235,7 @@ class Days:
         with self._database.writing() as connection:
             batch = numbered(batch, max(highest_batch(connection, batch.feed), at_least) + 1)
             moves.open_batch(connection, batch, now)
-            values = {"state": Day.CLOSING.value, "batch": batch.number, "report": report}
+            values = {"state": Day.CLOSING.value, "batch": batch.number, "report": report, "as_of": as_of}
             connection.execute(days.update().where(*_version(row)).values(**values))
         return batch
 

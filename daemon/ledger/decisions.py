@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from daemon.decisions import Action, Decision, Standing
 from daemon.errors import LedgerError
-from daemon.ledger import moves
+from daemon.ledger import dayrows, moves
 from daemon.ledger.database import Database
 from daemon.ledger.queries import IN_TABLE, chunked
 from daemon.ledger.rows import DropRow, Kind, drop_row, outcome_columns, storable
@@ -206,6 +206,7 @@ def require_pending(connection: sa.Connection, outcomes: Sequence[Outcome]) -> N
 def carry_out(connection: sa.Connection, batch: Batch, now: float) -> None:
     """Write what a batch of decisions has brought into their drops' rows, and the decisions' ends."""
     before = _rows(connection, (outcome.drop_id for outcome in batch.outcomes))
+    dayrows.review(connection, batch.outcomes, batch.number)
     for outcome in batch.outcomes:
         row = before[outcome.drop_id]
         brought = outcome.rows.accepted - row.rows_accepted

@@ -1,4 +1,4 @@
-"""The ledger's markers: every version of every `_READY` object, what it waits for, the verdict; and the watermarks.
+"""The ledger's markers and signals: each version of each, what it waits for, the verdict; and the watermarks.
 
 A watermark is the greatest instant of its scope's applied markers, and is kept nowhere else.
 """
@@ -17,21 +17,23 @@ from daemon.ledger.database import Database
 from daemon.ledger.queries import chunked
 from daemon.ledger.rows import found_columns, found_from, iso, printable, storable
 from daemon.ledger.tables import awaited, drops, markers
-from daemon.markers import Reading, Standing, judge
+from daemon.ledger.verdicts import close_gaps, give, verdict_on, watermark_of, watermarks
+from daemon.markers import Reading, Standing
 from daemon.model import Drop, Found, State
+from daemon.signals import Waits
 
 #: A feed's name and a customer's: what a marker speaks for.
 Scope = tuple[str, str]
 
 #: Drops that are under way.
 UNDER_WAY: Final = (State.FOUND, State.WORKING)
-#: The scope of a marker that speaks for none.
+#: The scope of a marker or signal that speaks for none.
 NO_SCOPE: Final[Scope] = ("", "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Marker:
-    """A version of a `_READY` object, for one of the scopes that it speaks for. Times are unix seconds."""
+    """A version of a `_READY` object or signal, for one of the scopes it speaks for. Times are unix seconds."""
 
     id: int
     found: Found
@@ -46,6 +48,8 @@ class Marker:
     seen_at: float
     judged_at: float | None
     settled_at: float | None
+    #: The days that a signal lists, ISO; none for a marker.
+    days: tuple[str, ...] = ()
 
     @property
     def scope(self) -> Scope:
@@ -57,6 +61,7 @@ class Marker:
         return {
             "name": printable(self.found.name),
             "version": self.found.version,
+            "days": list(self.days),
             "feed": self.feed or None,
             "customer": self.customer or None,
             "timestamp": self.instant,
@@ -103,6 +108,11 @@ class Markers:
         query = sa.select(markers).where(_UNSETTLED, markers.c.standing == Standing.WAITING)
         return self._markers(query.order_by(markers.c.id))
 
+    def gaps(self, scope: Scope) -> tuple[Marker, ...]:
+        """Return the signals of a scope that wait for days before theirs."""
+        query = sa.select(markers).where(markers.c.standing == Standing.GAP, markers.c.feed == scope[0])
+        return self._markers(query.where(markers.c.customer == storable(scope[1])).order_by(markers.c.id))
+
     def newest(self, limit: int = 100, *, waiting: bool = False) -> tuple[Marker, ...]:
         """Return markers, the newest first; with `waiting` only such."""
         query = sa.select(markers).order_by(markers.c.id.desc()).limit(limit)
@@ -122,17 +132,12 @@ class Markers:
     def watermark(self, feed: str, customer: str) -> int | None:
         """Return the newest instant that was applied in a scope, unix seconds; None before the first."""
         with self._database.reading() as connection:
-            return _watermark(connection, (feed, storable(customer)))
+            return watermark_of(connection, (feed, storable(customer)))
 
     def watermarks(self) -> dict[Scope, int]:
         """Return the watermark of every scope that has one."""
-        query = (
-            sa.select(markers.c.feed, markers.c.customer, sa.func.max(markers.c.instant))
-            .where(markers.c.standing == Standing.APPLIED)
-            .group_by(markers.c.feed, markers.c.customer)
-        )
         with self._database.reading() as connection:
-            return {(feed, customer): instant for feed, customer, instant in connection.execute(query)}
+            return watermarks(connection)
 
     def under_way(self) -> dict[str, Scope]:
         """Return the uris of all drops that are under way or have failed, each with its scope."""
@@ -150,36 +155,21 @@ class Markers:
 
     # ---------------------------------------------------------------- THE BARRIER
 
-    def add(
-        self,
-        found: Found,
-        reading: Reading,
-        scopes: Collection[Scope],
-        before: Mapping[str, Scope],
-        now: float,
-    ) -> None:
+    def add(self, found: Found, readings: Mapping[Scope, Reading], before: Mapping[str, Scope], now: float) -> None:
         """Note a version of a marker once for each of its scopes. One that the ledger has already is left as it is.
 
         One that waits does so for the objects with the uris in `before`, those of its scope.
         """
-        waits = reading.standing is Standing.WAITING
-        same = {
-            **found_columns(found),
-            "instant": reading.instant,
-            "text": storable(reading.text),
-            "standing": reading.standing.value,
-            "note": storable(reading.note),
-            "seen_at": now,
-            "judged_at": None if waits else now,
-        }
         with self._database.writing() as connection:
             this = (markers.c.uri == found.uri, markers.c.version == found.version)
             if connection.execute(sa.select(markers.c.id).where(*this)).first() is not None:
                 return
-            for feed, customer in scopes or (NO_SCOPE,):
-                row = {**same, "feed": feed, "customer": storable(customer)}
+            for scope, reading in readings.items():
+                waits = reading.standing is Standing.WAITING
+                row = {**found_columns(found), **_said(scope, reading), "seen_at": now}
+                row["judged_at"] = None if waits else now
                 (number,) = connection.execute(markers.insert().returning(markers.c.id), row).one()
-                uris = (uri for uri, scope in before.items() if scope == (feed, customer)) if waits else ()
+                uris = (uri for uri, whose in before.items() if whose == scope) if waits else ()
                 moves.insert(connection, awaited, [{"marker": number, "uri": uri} for uri in uris])
 
     def is_held(self, marker: Marker, *, failed: bool) -> bool:
@@ -210,20 +200,27 @@ class Markers:
                 for chunk in chunked(done):
                     connection.execute(awaited.delete().where(awaited.c.marker == marker.id, awaited.c.uri.in_(chunk)))
 
-    def judge(self, marker: Marker, now: float) -> tuple[Standing, str]:
+    def judge(self, marker: Marker, now: float, waits: Waits | None = None) -> tuple[Standing, str]:
         """Give the verdict on a waiting marker by the watermark of its scope; return it with its note.
 
-        Once given, a verdict stays: a marker that has one already is left as it is.
+        Once given, a verdict stays: a marker that has one already is left as it is; but for signals whose days waited
+        for days before them, which take effect with the one that brings those.
+
+        Args:
+            marker: the marker, or signal.
+            now: unix seconds.
+            waits: what a feed needs whose days are loaded only when a signal lists them; None for another feed.
         """
         with self._database.writing() as connection:
             row = connection.execute(sa.select(markers).where(markers.c.id == marker.id)).one()
             if row.standing != Standing.WAITING:
                 return Standing(row.standing), str(row.note)
-            standing, note = judge(row.instant, _watermark(connection, (row.feed, row.customer)))
-            values = {"standing": standing.value, "note": storable(note), "judged_at": now}
-            connection.execute(markers.update().where(markers.c.id == marker.id).values(**values))
+            verdict = verdict_on(connection, row, waits)
+            give(connection, marker.id, verdict, now)
             connection.execute(awaited.delete().where(awaited.c.marker == marker.id))
-        return standing, note
+            if waits is not None and verdict.standing is Standing.APPLIED:
+                close_gaps(connection, (row.feed, row.customer), waits, now)
+        return verdict.standing, verdict.note
 
     # ---------------------------------------------------------------- THE OBJECT IS SETTLED
 
@@ -268,9 +265,16 @@ def _open(*, failed: bool) -> moves.Where:
     return drops.c.state.in_(states), drops.c.superseded_by.is_(None)
 
 
-def _watermark(connection: sa.Connection, scope: Scope) -> int | None:
-    applied = (markers.c.feed == scope[0], markers.c.customer == scope[1], markers.c.standing == Standing.APPLIED)
-    return connection.execute(sa.select(sa.func.max(markers.c.instant)).where(*applied)).scalar()
+def _said(scope: Scope, reading: Reading) -> dict[str, Any]:
+    return {
+        "feed": scope[0],
+        "customer": storable(scope[1]),
+        "instant": reading.instant,
+        "text": storable(reading.text),
+        "standing": reading.standing.value,
+        "note": storable(reading.note),
+        "days": list(reading.days) or None,
+    }
 
 
 def _unfinished(row: Any) -> Unfinished:
@@ -291,4 +295,5 @@ def _marker(row: Any) -> Marker:
         seen_at=row.seen_at,
         judged_at=row.judged_at,
         settled_at=row.settled_at,
+        days=tuple(row.days or ()),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -76,8 +77,9 @@ def matching(connection: sa.Connection, drop_ids: Iterable[str], where: Where) -
 
 
 def standing(connection: sa.Connection, drop_ids: Iterable[str]) -> dict[str, Any]:
-    """Return rows of (id, state, attempt, not_before, finished_at) of those ids that the ledger has."""
-    query = sa.select(drops.c.id, drops.c.state, drops.c.attempt, drops.c.not_before, drops.c.finished_at)
+    """Return rows of those ids that the ledger has: how their drops stand, and what they were claimed as."""
+    stands = (drops.c.id, drops.c.state, drops.c.attempt, drops.c.not_before, drops.c.finished_at)
+    query = sa.select(*stands, drops.c.feed, drops.c.customer, drops.c.watermark)
     rows: dict[str, Any] = {}
     for chunk in chunked(drop_ids):
         rows.update((row.id, row) for row in connection.execute(query.where(drops.c.id.in_(chunk))))
@@ -110,8 +112,10 @@ def end(connection: sa.Connection, outcomes: Collection[Outcome], kind: Kind, no
             add_events(connection, (drops.c.id == outcome.drop_id,), kind, now, note=note)
 
 
-def supersede(connection: sa.Connection, outcomes: Sequence[Outcome], replaces: Sequence[str], now: float) -> None:
-    """Note for each drop whose place the outcomes' drops take which of them did.
+def supersede(
+    connection: sa.Connection, outcomes: Sequence[Outcome], replaces: Sequence[str], now: float
+) -> Collection[str]:
+    """Note for each drop whose place the outcomes' drops take which of them did; return these drops.
 
     Of a replaced one that no outcome names, it is the drop of its uri, else the first.
     """
@@ -121,6 +125,7 @@ def supersede(connection: sa.Connection, outcomes: Sequence[Outcome], replaces: 
     update(connection, [{"key": earlier, "superseded_by": later} for earlier, later in successors.items()])
     for chunk in chunked(successors):
         add_events(connection, (drops.c.id.in_(chunk),), Kind.SUPERSEDED, now, note=drops.c.superseded_by)
+    return successors.keys()
 
 
 def _by_uri(connection: sa.Connection, outcomes: Sequence[Outcome], replaced: Sequence[str]) -> dict[str, str]:
@@ -188,6 +193,7 @@ def new_row(drop_id: str, found: Found, now: float, claimed: Drop | None = None)
         "customer": storable(claimed.customer) if claimed else "",
         "state": (State.WORKING if claimed else State.UNMATCHED).value,
         "attempt": 1 if claimed else 0,
+        "watermark": claimed.watermark if claimed else None,
         "found_at": now,
         "changed_at": now,
     }
@@ -195,4 +201,20 @@ def new_row(drop_id: str, found: Found, now: float, claimed: Drop | None = None)
 
 def again(drop: Drop) -> dict[str, Any]:
     """Return what changes in the row of a drop that is claimed once more; its feed may be another one by now."""
-    return {"key": drop.id, "feed": drop.feed, "customer": storable(drop.customer), "attempt": drop.attempt}
+    scope = {"feed": drop.feed, "customer": storable(drop.customer)}
+    return {"key": drop.id, **scope, "attempt": drop.attempt, "watermark": drop.watermark}
+
+
+def first_go(drop: Drop, marks: Mapping[tuple[str, str], int]) -> Drop:
+    """Return a drop as it is claimed first: under the watermark of its scope."""
+    watermark = marks.get((drop.feed, storable(drop.customer)))
+    same = drop.attempt == 1 and drop.watermark == watermark
+    return drop if same else replace(drop, attempt=1, watermark=watermark)
+
+
+def next_go(drop: Drop, row: Any, marks: Mapping[tuple[str, str], int]) -> Drop:
+    """Return a drop as it is claimed again, given its row: under the watermark of before, unless it has a new scope."""
+    scope = (drop.feed, storable(drop.customer))
+    was_claimed = row.state == State.FOUND and (row.feed, row.customer) == scope
+    watermark = row.watermark if was_claimed else marks.get(scope)
+    return replace(drop, attempt=row.attempt + 1, watermark=watermark)

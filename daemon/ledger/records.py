@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, Self
@@ -12,7 +11,7 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 
 from daemon.errors import NotFoundError
-from daemon.ledger import days, decisions, history, moves
+from daemon.ledger import dayrows, days, decisions, history, moves
 from daemon.ledger.days import Days
 from daemon.ledger.decisions import Decisions
 from daemon.ledger.hold import Hold, Holder, held, holder
@@ -22,6 +21,8 @@ from daemon.ledger.opening import file_of, open_existing, open_ledger
 from daemon.ledger.queries import Queries, chunked, highest_batch
 from daemon.ledger.rows import Kind, noted, storable
 from daemon.ledger.tables import drops
+from daemon.ledger.verdicts import watermarks
+from daemon.ledger.versions import Versions
 from daemon.ledger.watched import Watched
 from daemon.model import Batch, Drop, Found, Outcome, State, numbered
 
@@ -72,6 +73,11 @@ class Ledger(Queries):
         """What those who watch from outside want to know."""
         return Watched(self._database)
 
+    @cached_property
+    def versions(self) -> Versions:
+        """Which versions of objects stand."""
+        return Versions(self._database)
+
     def __enter__(self) -> Self:
         return self
 
@@ -105,19 +111,16 @@ class Ledger(Queries):
     def claim(self, wanted: Iterable[Drop], now: float) -> tuple[Drop, ...]:
         """Move new, found and unmatched drops to working; return those that were moved, each with its attempt.
 
-        The ledger counts the attempts, whatever the given ones say. Left out are drops that are being worked or have
-        been, as (uri, version) is never worked twice, and found ones that are to wait beyond `now`.
+        The ledger counts the attempts, whatever the given ones say, and gives each drop its scope's watermark at its
+        first claim, which it keeps. Left out are drops that are being worked or have been, as (uri, version) is never
+        worked twice, and found ones that are to wait beyond `now`.
         """
         given = {drop.id: drop for drop in wanted}
         with self._database.writing() as connection:
-            known = moves.standing(connection, given)
-            new = [
-                drop if drop.attempt == 1 else replace(drop, attempt=1)
-                for drop in given.values()
-                if drop.id not in known
-            ]
+            known, marks = moves.standing(connection, given), watermarks(connection)
+            new = [moves.first_go(drop, marks) for drop in given.values() if drop.id not in known]
             free = (row for row in known.values() if row.state in CLAIMABLE and row.not_before <= now)
-            again = [replace(given[row.id], attempt=row.attempt + 1) for row in free]
+            again = [moves.next_go(given[row.id], row, marks) for row in free]
             moves.insert(connection, drops, [moves.new_row(drop.id, drop.found, now, drop) for drop in new])
             moves.update(connection, [moves.again(drop) for drop in again], state=State.WORKING.value, changed_at=now)
             for chunk in chunked(drop.id for drop in (*new, *again)):
@@ -225,7 +228,8 @@ class Ledger(Queries):
             ids = [outcome.drop_id for outcome in open_ones]
             moves.require_working(connection, ids, AT_WORK, "cannot be finished")
             moves.end(connection, open_ones, Kind.FINISHED, now)
-            moves.supersede(connection, open_ones, (), now)
+            dayrows.bring(connection, open_ones, 0)
+            dayrows.take(connection, moves.supersede(connection, open_ones, (), now), 0)
 
     def intend(self, batch: Batch, now: float, *, at_least: int = 0) -> Batch:
         """Store a batch before its table transaction, and return it under its number.
@@ -264,7 +268,9 @@ class Ledger(Queries):
                     connection, ids, _in_batch(batch), f"cannot be recorded with batch {batch.number}"
                 )
                 moves.end(connection, batch.outcomes, Kind.RECORDED, now)
-            moves.supersede(connection, batch.outcomes, batch.replaces, now)
+                dayrows.bring(connection, batch.outcomes, batch.number)
+            replaced = moves.supersede(connection, batch.outcomes, batch.replaces, now)
+            dayrows.take(connection, replaced, batch.number)
             days.settle(connection, batch, now, held=True)
 
     def forget(self, batch: Batch, now: float, reason: str = "") -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from daemon.model import Batch, DataFile, Drop, Found, Outcome, Rows, State
+from daemon.model import Batch, DataFile, DayRows, Drop, Found, Outcome, Rows, State
 
 
 class Kind(enum.StrEnum):
@@ -88,6 +88,9 @@ class DropRow:
     settle_failures: int
     settle_reason: str
     settle_not_before: float
+    #: Its scope's when it was claimed first.
+    watermark: int | None
+    rows_late: int
 
     @property
     def found(self) -> Found:
@@ -97,7 +100,7 @@ class DropRow:
     @property
     def rows(self) -> Rows:
         """How many records went where."""
-        return Rows(read=self.rows_read, accepted=self.rows_accepted, rejected=self.rows_rejected)
+        return Rows(read=self.rows_read, accepted=self.rows_accepted, rejected=self.rows_rejected, late=self.rows_late)
 
     def to_json(self) -> dict[str, Any]:
         """Return what a machine may read, ready for `json.dumps`; times are ISO 8601 in UTC, None for never."""
@@ -107,6 +110,8 @@ class DropRow:
         return {
             **{key: getattr(self, key) for key in plain},
             "rows": {"read": self.rows_read, "accepted": self.rows_accepted, "rejected": self.rows_rejected},
+            "late_rows": self.rows_late,
+            "watermark": iso(self.watermark),
             "rules": [{"rule": rule, "column": column, "count": count} for rule, column, count in self.rules],
             **{key: getattr(self, key) for key in texts},
             **{key: iso(getattr(self, key)) for key in times},
@@ -211,6 +216,7 @@ def outcome_columns(outcome: Outcome) -> dict[str, Any]:
         "rows_read": outcome.rows.read,
         "rows_accepted": outcome.rows.accepted,
         "rows_rejected": outcome.rows.rejected,
+        "rows_late": outcome.rows.late,
         "rules": [[storable(rule), storable(column), count] for rule, column, count in outcome.rules],
         "reason": storable(outcome.reason),
         "report": storable(outcome.report),
@@ -230,17 +236,22 @@ def packed(value: Outcome | DataFile) -> dict[str, Any]:
     """Return a value as JSON can hold it, with nothing lost."""
     columns = {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, Outcome):
-        columns["rows"] = [value.rows.read, value.rows.accepted, value.rows.rejected]
+        columns["rows"] = [value.rows.read, value.rows.accepted, value.rows.rejected, value.rows.late]
+        columns["days"] = [[each.day, each.rows, each.late, each.aside] for each in value.days]
     return columns
 
 
 def outcome_from(columns: Mapping[str, Any]) -> Outcome:
-    """Return the outcome that `packed` took apart."""
-    read, accepted, rejected = columns["rows"]
-    rules = tuple((rule, column, count) for rule, column, count in columns["rules"])
-    rows = Rows(read=read, accepted=accepted, rejected=rejected)
-    supersedes = tuple(columns.get("supersedes", ()))
-    exact = {"state": State(columns["state"]), "rows": rows, "rules": rules, "supersedes": supersedes}
+    """Return the outcome that `packed` took apart, maybe in an earlier version of this program."""
+    read, accepted, rejected, *late = columns["rows"]
+    dated = (DayRows(day=day, rows=rows, late=late, aside=aside) for day, rows, late, aside in columns.get("days", ()))
+    exact = {
+        "state": State(columns["state"]),
+        "rows": Rows(read=read, accepted=accepted, rejected=rejected, late=late[0] if late else 0),
+        "rules": tuple((rule, column, count) for rule, column, count in columns["rules"]),
+        "supersedes": tuple(columns.get("supersedes", ())),
+        "days": tuple(dated),
+    }
     return Outcome(**{**columns, **exact})
 
 

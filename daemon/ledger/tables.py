@@ -18,7 +18,8 @@ batch is intended, a drop leaves `working` by record or forget only.
 And a decision: (new) -> pending by the command that a person gives; pending -> done by record, or by end where it
 moves no row; pending -> refused, failed by end.
 
-A marker: (new) -> waiting, or a verdict at once, by add; waiting -> a verdict by judge. A day: (new) -> ready by open;
+A marker, or a signal: (new) -> waiting, or a verdict at once, by add; waiting -> a verdict by judge; gap -> applied by
+judge, of a later one. A day: (new) -> ready by open;
 ready -> held, or closing by intend; closing -> closed by record, closing -> ready by forget; held -> ready by a person.
 """
 
@@ -30,7 +31,7 @@ import sqlalchemy as sa
 
 #: Every revision of these tables, oldest first; the last is what this program works with. A test holds it against
 #: the migrations, so that the version can be judged without importing Alembic.
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
 HEAD: Final = REVISIONS[-1]
 
 metadata: Final = sa.MetaData()
@@ -186,6 +187,14 @@ drops = sa.Table(
         server_default=ZERO,
         comment="Do not settle before then, unix seconds",
     ),
+    sa.Column("watermark", sa.BigInteger, comment="Its scope's when it was claimed first, unix seconds; null: none"),
+    sa.Column(
+        "rows_late",
+        sa.BigInteger,
+        nullable=False,
+        server_default=ZERO,
+        comment="Records before that watermark, whether accepted or rejected",
+    ),
     sa.ForeignKeyConstraint(["feed", "batch"], ["batches.feed", "batches.number"], name="drops_in_batch"),
 )
 
@@ -207,12 +216,7 @@ sa.Index(
 events = sa.Table(
     "events",
     metadata,
-    sa.Column(
-        "id",
-        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
-        primary_key=True,
-        comment="Grows with time",
-    ),
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, comment="Grows with time"),
     sa.Column("at", sa.Double, nullable=False, comment="When, unix seconds"),
     sa.Column("drop_id", sa.Text, nullable=False, comment="To which drop; its row may be gone"),
     sa.Column("kind", sa.Text, nullable=False, comment="A value of daemon.ledger.rows.Kind"),
@@ -259,7 +263,7 @@ sa.Index(
     postgresql_where=sa.text("state = 'pending'"),
 )
 
-#: One row for each version of each `_READY` object and scope that it speaks for: what it says, and the verdict on it.
+#: One row for each version of each `_READY` object or signal and scope that it speaks for: what it says, the verdict.
 markers = sa.Table(
     "markers",
     metadata,
@@ -280,6 +284,7 @@ markers = sa.Table(
     sa.Column("judged_at", sa.Double, comment="When the verdict was given, unix seconds; null while it waits"),
     sa.Column("settled_at", sa.Double, comment="When its object was kept, archived or deleted; null: not yet"),
     sa.Column("settle_not_before", sa.Double, nullable=False, server_default=ZERO, comment="As of drops"),
+    sa.Column("days", sa.JSON(none_as_null=True), comment="The days that a signal lists, ISO; null for a marker"),
 )
 
 sa.Index("markers_by_uri", markers.c.uri, markers.c.version, markers.c.feed, markers.c.customer, unique=True)
@@ -321,6 +326,34 @@ days = sa.Table(
         "by", sa.Text, nullable=False, server_default=EMPTY, comment="Who had it closed or restated; empty: nobody"
     ),
     sa.Column("batch", sa.BigInteger, comment="The batch of `metric_days` that holds its metrics; null for none"),
+    sa.Column("as_of", sa.BigInteger, comment="The feed's newest batch that it was computed from; null before"),
+)
+
+#: What each batch has brought to each business day, and taken from it: negative for drops that others have replaced.
+day_rows = sa.Table(
+    "day_rows",
+    metadata,
+    sa.Column("feed", sa.Text, nullable=False, comment="The feed"),
+    sa.Column("customer", sa.Text, nullable=False, comment="The customer"),
+    sa.Column("day", sa.Text, nullable=False, comment="The day in the feed's zone, ISO"),
+    sa.Column("batch", sa.BigInteger, nullable=False, comment="The feed's batch; 0 for a drop that was in none"),
+    sa.Column("drop_id", sa.Text, nullable=False, comment="Whose rows they are"),
+    sa.Column("rows", sa.BigInteger, nullable=False, comment="Rows of the day that came into the table"),
+    sa.Column("late", sa.BigInteger, nullable=False, comment="How many of them were late"),
+    sa.Column("aside", sa.BigInteger, nullable=False, comment="Late rows of the day that went into quarantine"),
+)
+
+sa.Index("day_rows_by_day", day_rows.c.feed, day_rows.c.customer, day_rows.c.day, day_rows.c.batch)
+sa.Index("day_rows_by_drop", day_rows.c.drop_id)
+#: Of few rows a day's figures of late ones are made.
+SOME_LATE: Final = sa.text("late <> 0 OR aside <> 0")
+sa.Index(
+    "day_rows_late",
+    day_rows.c.feed,
+    day_rows.c.customer,
+    day_rows.c.day,
+    sqlite_where=SOME_LATE,
+    postgresql_where=SOME_LATE,
 )
 
 sa.Index(

@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from daemon.ledger.database import Database
-from daemon.ledger.days import Day
+from daemon.ledger.days import CLOSED, Day
 from daemon.ledger.queries import chunked
 from daemon.ledger.rows import Kind
 from daemon.ledger.tables import days, drops, events, markers
@@ -124,7 +124,7 @@ class Watched:
 
     def days(self, closed_since: float) -> tuple[DayNow, ...]:
         """Return the days that are held, and those that were closed since then, unix seconds."""
-        closed = sa.and_(days.c.state == Day.CLOSED, days.c.closed_at >= closed_since)
+        closed = sa.and_(days.c.state.in_(CLOSED), days.c.report.is_not(sa.null()), days.c.closed_at >= closed_since)
         query = sa.select(days).where(sa.or_(closed, days.c.state == Day.HELD)).order_by(days.c.day, days.c.version)
         with self._database.reading() as connection:
             return tuple(_day(row) for row in connection.execute(query))

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 #: Endings that programs give to files they are still writing: most tools, browsers, WinSCP.
 TEMPORARY_ENDINGS = (".tmp", ".part", ".partial", ".crdownload", ".filepart")
 
 #: What the names of markers start with, in any case of letters.
 MARKER_START = "_READY"
+
+#: A folder of files that list days, in any case of letters.
+_in_signals = re.compile(r"(?:^|/)signals/", re.IGNORECASE).search
+
+
+def in_signals(name: str) -> bool:
+    """Tell whether a path has a folder `signals` in it."""
+    return _in_signals(name) is not None
 
 
 def is_marker(name: str) -> bool:

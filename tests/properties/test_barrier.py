@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 
 import structlog
 from hypothesis import HealthCheck, settings
@@ -31,7 +32,8 @@ from daemon.tally import Tally
 from tests.unit.daemon.conftest import METRICS, Here
 
 CUSTOMERS = ("acme", "globex")
-FIRST = 1_772_438_400
+#: The end of the first day in Etc/GMT+8.
+FIRST, FIRST_DAY = 1_772_438_400, date(2026, 3, 1)
 
 customers = st.sampled_from(CUSTOMERS)
 numbers = st.integers(0, 2)
@@ -45,6 +47,15 @@ class Thing:
     modified: float
     #: seen (in the source), working, back (to be worked again), failed, final.
     state: str = "seen"
+    #: Whether it was ever claimed, and its customer's watermark then: by that its rows are late, in every go.
+    claimed: bool = False
+    watermark: int | None = None
+
+    def claim(self, watermark: int | None) -> None:
+        """Begin a go."""
+        if not self.claimed:
+            self.claimed, self.watermark = True, watermark
+        self.state = "working"
 
 
 @dataclass
@@ -52,13 +63,14 @@ class Mark:
     """A version of a marker, in the model."""
 
     customer: str
+    name: str
     version: int
     instant: int
     modified: float
     #: Names that were there and not final when it was listed first; None before that.
     before: set[str] | None = None
-    #: Whether a listing has taken it in, so that the next one may decide.
-    taken: bool = False
+    #: Which listing has taken it in, so that the next one may decide; 0 before.
+    taken: int = 0
     verdict: str = ""
 
 
@@ -71,6 +83,7 @@ class Model:
     things: dict[str, list[Thing]] = field(default_factory=dict)
     marks: list[Mark] = field(default_factory=list)
     watermarks: dict[str, int] = field(default_factory=dict)
+    listings: int = 0
 
     def of(self, drop: Drop) -> Thing:
         return next(each for each in self.things[drop.found.name] if each.version == int(drop.found.version))
@@ -135,13 +148,31 @@ class Barrier(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ WHAT CUSTOMERS DO
 
-    @rule(customer=customers, number=numbers, ago=st.sampled_from([0, 0, 1, 2, 10, 60]))
+    @rule(customer=customers, number=numbers, ago=st.sampled_from([0, 0, 1, 2, 10, 60, -8]))
     def drop(self, customer: str, number: int, ago: int) -> None:
-        """Drop a file, or overwrite one; clocks may be behind."""
-        name = f"{customer}/metrics/{number}.csv"
-        self.source.put(name, b"x", modified=self.now - ago)
+        """Drop a file, or overwrite one; the source's clock may be behind, or ahead."""
+        self.put(f"{customer}/metrics/{number}.csv", self.now - ago)
+
+    @rule(
+        customer=customers, number=numbers, day=st.integers(1, 3), after=st.sampled_from([0, 0, 1]), ahead=st.booleans()
+    )
+    def squeeze(self, customer: str, number: int, day: int, after: int, *, ahead: bool) -> None:
+        """Drop a file between a marker's listing and its verdict, whose time is just the marker's, or a second later.
+
+        Chance alone hardly ever does that. Where the source's clock is ahead the file is incomplete at the verdict.
+        """
+        self.mark(customer, day, ago=-8 if ahead else 0, signals=False)
+        time = self.model.marks[-1].modified
+        self.listing(1)
+        if ahead:
+            self.listing(10)
+        self.put(f"{customer}/metrics/{number}.csv", time + after)
+        self.listing(1)
+
+    def put(self, name: str, modified: float) -> None:
+        self.source.put(name, b"x", modified=modified)
         things = [each for each in self.model.things.get(name, ()) if each.state != "seen"]
-        self.model.things[name] = [*things, Thing(self.version(name) or 0, self.now - ago)]
+        self.model.things[name] = [*things, Thing(self.version(name) or 0, modified)]
 
     @rule(customer=customers, number=numbers)
     def take_away(self, customer: str, number: int) -> None:
@@ -151,14 +182,16 @@ class Barrier(RuleBasedStateMachine):
             self.source.take(name)
             self.model.things[name] = [each for each in self.model.things[name] if each.state != "seen"]
 
-    @rule(customer=customers, day=st.integers(0, 3), ago=st.sampled_from([0, 1, 10]))
-    def mark(self, customer: str, day: int, ago: int) -> None:
-        """Drop a marker, or overwrite one that nobody has read."""
-        name, instant = f"{customer}/metrics/_READY", FIRST + day * 86_400
-        self.source.put(name, str(instant).encode(), modified=self.now - ago)
-        unread = [each for each in self.model.marks if each.customer == customer and not each.taken]
+    @rule(customer=customers, day=st.integers(0, 3), ago=st.sampled_from([0, 1, 10, -8]), signals=st.booleans())
+    def mark(self, customer: str, day: int, ago: int, *, signals: bool) -> None:
+        """Drop a marker or a signal, or overwrite one that nobody has read."""
+        file, instant = "signals/s.csv" if signals else "_READY", FIRST + day * 86_400
+        name, listed = f"{customer}/metrics/{file}", FIRST_DAY + timedelta(days=day)
+        text = f"finished_date\n{listed}\n" if signals else str(instant)
+        self.source.put(name, text.encode(), modified=self.now - ago)
+        unread = [each for each in self.model.marks if each.name == name and not each.taken]
         self.model.marks = [each for each in self.model.marks if each not in unread]
-        self.model.marks.append(Mark(customer, self.version(name) or 0, instant, self.now - ago))
+        self.model.marks.append(Mark(customer, name, self.version(name) or 0, instant, self.now - ago))
 
     def version(self, name: str) -> int | None:
         return next((int(found.version) for found in self.source.list() if found.name == name), None)
@@ -176,20 +209,23 @@ class Barrier(RuleBasedStateMachine):
             self.model.things[name] = [each for each in things if each.state != "back" or each.version == here]
         for drop in self.claims.claim(arrivals.drops):
             self.claimed[drop.id] = drop
-            self.model.of(drop).state = "working"
+            self.model.of(drop).claim(self.model.watermarks.get(drop.customer))
+            assert drop.watermark == self.model.of(drop).watermark
         self.ready.turn(arrivals)
         self.expect({found.version for found in arrivals.markers})
 
     def expect(self, complete: set[str]) -> None:
         """Let the model decide on the markers of this listing."""
         held: set[str] = set()
+        self.model.listings += 1
         listed = [mark for mark in self.model.marks if not mark.verdict]
+        listed.sort(key=lambda mark: (mark.taken, mark.modified, mark.name))
         for mark in listed:
             names = self.model.unfinished(mark.customer, failed=self.model.failed_hold)
             if mark.before is None:
                 mark.before = set(self.model.unfinished(mark.customer, failed=True))
             if not mark.taken:
-                mark.taken = str(mark.version) in complete
+                mark.taken = self.model.listings if str(mark.version) in complete else 0
                 continue
             mark.before &= set(names)
             older = {name for name, least in names.items() if least <= mark.modified}
@@ -260,6 +296,15 @@ class Barrier(RuleBasedStateMachine):
         assert told == wanted
         found = {customer: at for (_, customer), at in self.ledger.markers.watermarks().items()}
         assert found == self.model.watermarks
+
+    @invariant()
+    def each_drop_keeps_the_watermark_of_its_first_claim(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        things = {(name, each.version): each for name, things in self.model.things.items() for each in things}
+        for row in self.ledger.drops(limit=10_000):
+            thing = things.get((row.name, int(row.version)))
+            assert thing is None or not thing.claimed or row.watermark == thing.watermark
 
 
 Barrier.TestCase.settings = settings(

@@ -11,6 +11,7 @@ import pytest
 from daemon import cli, daybook, errors, quarantining
 from daemon.config import NAMED
 from daemon.feedsettings import DialectSettings, FeedSettings, HoldSettings
+from daemon.metricsettings import FilterSettings, MetricSettings
 from daemon.settings import LISTS, Settings
 from daemon.watchsettings import NotifySettings
 
@@ -26,6 +27,8 @@ def settings() -> Iterator[str]:
     yield from NotifySettings.model_fields
     yield from (f"dialect.{key}" for key in DialectSettings.model_fields)
     yield from (f"hold_if.{key}" for key in HoldSettings.model_fields)
+    yield from MetricSettings.model_fields
+    yield from (f"filters.{key}" for key in FilterSettings.model_fields)
 
 
 def commands() -> Iterator[str]:

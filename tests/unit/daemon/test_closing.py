@@ -112,7 +112,83 @@ def test_when_the_watermark_jumps_all_days_before_it_close_in_their_order(later:
     assert [day for _, _, day in later.ingest.tallied.days_closed] == ["2026-03-01", "2026-03-02", "2026-03-03"]
     mark(later, 5)
     later.loop.run_once()
-    assert days(later) == {f"2026-03-0{day}": "closed" for day in (1, 2, 3, 5)}
+    assert days(later) == {f"2026-03-0{day}": "empty" if day == 4 else "closed" for day in (1, 2, 3, 4, 5)}
+
+
+def test_a_day_without_rows_is_over_too_and_shows(later: Rig) -> None:
+    drop(later, "a", rows(2))
+    mark(later, 4)
+    later.loop.run_once()
+    assert days(later) == {"2026-03-02": "closed", "2026-03-03": "empty", "2026-03-04": "empty"}
+    assert later.ingest.tallied.days_closed == [("default", "metrics", "2026-03-02")]
+    empty = one(later, 4)
+    assert empty.report is not None
+    assert (empty.report["rows"], empty.report["drops"], empty.report["trailing_median_rows"]) == (0, 0, 3)
+    assert [row["date"].day for row in metric_days(later)] == [2]
+    mark(later, 5)
+    later.loop.run_once()
+    assert [told["name"] for told in later.events("day.empty")] == ["2026-03-03", "2026-03-04", "2026-03-05"]
+
+
+def test_before_the_first_row_there_are_no_days_however_far_a_marker_jumps(later: Rig) -> None:
+    mark(later, -700)
+    later.loop.run_once()
+    mark(later, 1)
+    later.loop.run_once()
+    assert days(later) == {}
+    drop(later, "a", rows(2))
+    mark(later, 2)
+    later.loop.run_once()
+    assert days(later) == {"2026-03-02": "closed"}
+
+
+def test_of_a_long_pause_the_first_month_shows(later: Rig) -> None:
+    drop(later, "a", rows(1).replace(b"2026-03-01", b"2024-03-01") + rows(2).removeprefix(HEADER))
+    mark(later, 2)
+    later.loop.run_once()
+    found = days(later)
+    assert list(found)[:2] == ["2024-03-01", "2024-03-02"]
+    assert list(found)[-2:] == ["2024-04-01", "2026-03-02"]
+    assert sum(state == "empty" for state in found.values()) == 31
+
+
+def test_the_days_of_one_customer_are_none_of_anothers(later: Rig) -> None:
+    later.source.put("metrics/a.csv", rows(1), modified=1.0)
+    later.source.put("acme/metrics/a.csv", rows(3), modified=1.0)
+    later.source.put("zebra/metrics/a.csv", rows(1), modified=1.0)
+    mark(later, 3)
+    mark(later, 3, "acme/metrics/_READY")
+    later.loop.run_once()
+    closed = [(row.customer, row.day, row.state.value) for row in reversed(later.ledger.days.newest())]
+    assert closed == [
+        ("default", "2026-03-01", "closed"),
+        ("default", "2026-03-02", "empty"),
+        ("default", "2026-03-03", "empty"),
+        ("acme", "2026-03-03", "closed"),
+    ]
+
+
+def test_a_day_without_rows_is_held_where_rows_are_expected(rig_of: Callable[..., Rig]) -> None:
+    rig = rig_of(feed_hold_if=HoldIf(rows_below=0.5))
+    rig.clock.now = float(LATER)
+    drop(rig, "a", rows(1))
+    mark(rig, 2)
+    rig.loop.run_once()
+    held = one(rig, 2)
+    assert (held.state, held.reason[:16]) == (Day.HELD, "it has 0 rows, e")
+    rig.ledger.days.allow(held, "a holiday", "ann")
+    run(rig)
+    assert one(rig, 2).state is Day.EMPTY
+
+
+def test_a_day_without_rows_is_held_where_metrics_are_expected(rig_of: Callable[..., Rig]) -> None:
+    rig = rig_of(feed_hold_if=HoldIf(metrics_missing=True))
+    rig.clock.now = float(LATER)
+    for day in (1, 2, 3):
+        drop(rig, str(day), rows(day))
+    mark(rig, 4)
+    rig.loop.run_once()
+    assert one(rig, 4).reason == "no rows of 'visits', expected them (hold_if.metrics_missing)"
 
 
 def test_each_customer_has_days_of_its_own(later: Rig) -> None:
@@ -214,7 +290,7 @@ def test_a_feed_may_have_days_with_double_keys_held(rig_of: Callable[..., Rig]) 
     drop(rig, "a", rows(1) + rows(1).removeprefix(HEADER))
     mark(rig, 1)
     rig.loop.run_once()
-    assert "3 rows have the unit, day and metric of another row" in one(rig).reason
+    assert "3 rows have the unit, day and metric (or the timeuuid) of another row" in one(rig).reason
 
 
 def test_a_day_whose_worker_is_lost_is_held_with_the_reason(later: Rig) -> None:

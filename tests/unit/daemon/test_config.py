@@ -10,7 +10,7 @@ import pytest
 from daemon.config import load, variable_of
 from daemon.errors import ConfigError
 from daemon.feedsettings import BUILT_IN_FEEDS
-from daemon.settings import Settings
+from daemon.settings import LISTS, Settings
 
 
 def wrong(path: Path | None, environ: Mapping[str, str]) -> str:
@@ -75,9 +75,9 @@ def test_a_variable_overrides_the_file(file: Path) -> None:
     assert configuration.origin("source", "after") == "BLOBDROP_SOURCE__AFTER"
 
 
-def test_every_setting_but_those_of_feeds_has_a_variable() -> None:
+def test_every_setting_but_those_of_lists_has_a_variable() -> None:
     for section, field in Settings.model_fields.items():
-        if section != "feeds":
+        if section not in LISTS:
             assert field.annotation is not None
             for key, value in getattr(Settings(), section):
                 variable = variable_of(section, key)
@@ -130,6 +130,7 @@ def test_a_mark_at_the_start_of_the_file_is_not_part_of_it(file: Path) -> None:
         ("BLOBDROP_NONSENSE_OF_SOMEBODY_ELSE", "deploy/blobdrop.toml has the settings there are"),
         ("BLOBDROP_FEEDS__0__NAME", "feeds cannot be set by variables; write them as [[feeds]] into a file"),
         ("BLOBDROP_FEEDS", "feeds cannot be set by variables"),
+        ("BLOBDROP_METRICS", "metrics cannot be set by variables; write them as [[metrics]] into a file"),
     ],
 )
 def test_a_variable_that_is_no_setting_is_an_error_that_says_what_was_meant(variable: str, says: str) -> None:

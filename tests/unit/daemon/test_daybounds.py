@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.daybounds import bounds, day_at, last_complete
+from daemon.daybounds import LONGEST_GAP, bounds, day_at, gaps, last_complete
 from daemon.errors import ConfigError
 from validators.days import days_of
 from validators.kinds import Kind
@@ -103,3 +103,23 @@ def test_a_day_ends_where_the_next_begins_or_later(zone: str, day: dt.date) -> N
     this, following = bounds(day, zone), bounds(day + dt.timedelta(days=1), zone)
     assert this.start <= this.end <= following.end
     assert following.start <= this.end
+
+
+@pytest.mark.parametrize(
+    ("days", "last", "missing"),
+    [
+        ((), "2026-03-05", ""),
+        (("2026-03-06",), "2026-03-05", ""),
+        (("2026-03-05",), "2026-03-05", ""),
+        (("2026-03-01", "2026-03-03"), "2026-03-05", "02 04 05"),
+        (("2026-03-03", "2026-03-01", "2026-03-09"), "2026-03-04", "02 04"),
+    ],
+)
+def test_days_without_rows_lie_after_the_first_with_rows(days: tuple[str, ...], last: str, missing: str) -> None:
+    assert " ".join(day[-2:] for day in gaps(days, last)) == missing
+
+
+def test_of_a_long_stretch_without_rows_the_first_days_are_gaps() -> None:
+    found = list(gaps(["2010-01-01", "2026-03-01"], "2026-06-01"))
+    assert len(found) == 2 * LONGEST_GAP
+    assert (found[0], found[LONGEST_GAP - 1], found[LONGEST_GAP]) == ("2010-01-02", "2010-02-01", "2026-03-02")

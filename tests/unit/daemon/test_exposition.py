@@ -37,7 +37,7 @@ def mark(rig: Rig, customer: str, instant: int) -> None:
     """Have a marker applied."""
     found = Found(uri=f"mem:///{customer}/_READY", name=f"{customer}/_READY", version="1", size=1, modified=1.0)
     reading = Reading(standing=Standing.WAITING, instant=instant)
-    rig.ledger.markers.add(found, reading, [("metrics", customer)], {}, rig.clock())
+    rig.ledger.markers.add(found, {("metrics", customer): reading}, {}, rig.clock())
     (marker,) = rig.ledger.markers.waiting()
     rig.ledger.markers.judge(marker, rig.clock())
 

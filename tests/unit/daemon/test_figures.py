@@ -168,7 +168,7 @@ def test_metrics_that_were_there_on_three_of_seven_days_are_expected(files: File
     for day, names in (("2026-02-26", "vx"), ("2026-02-27", "vxy"), ("2026-02-28", "xyz")):
         path = tmp_path / "earlier" / f"date={day}" / "a.parquet"
         path.parent.mkdir(parents=True)
-        rows = [{"metric_name": name, "customer": "acme", "feed": "metrics"} for name in names]
+        rows = [{"metric_name": name, "customer": "acme", "feed": "metrics", "rows": 1} for name in names]
         pq.write_table(pa.Table.from_pylist([*rows, {**rows[0], "metric_name": "w", "customer": "globex"}]), path)
         earlier.append(str(path))
     found = files.figures(earlier=tuple(earlier))

@@ -105,7 +105,7 @@ def webhook(receiver: Receiver, secret: str = "") -> Webhook:
 
 def mark(rig: Rig, reading: Reading, customer: str = "acme", version: str = "1") -> None:
     found = Found(uri="mem:///_READY", name=f"{customer}/_READY", version=version, size=1, modified=1.0)
-    rig.ledger.markers.add(found, reading, [("metrics", customer)], {}, rig.clock())
+    rig.ledger.markers.add(found, {("metrics", customer): reading}, {}, rig.clock())
 
 
 # ---------------------------------------------------------------- WHAT HAS HAPPENED
@@ -203,7 +203,7 @@ def test_a_day_that_is_held_is_told_and_then_that_it_was_closed(rig: Rig) -> Non
     assert row is not None
     rig.ledger.days.allow(row, "fine", "me")
     # The clock was set back meanwhile.
-    rig.ledger.days.end(rig.ledger.days.unclosed()[0], Day.CLOSED, {"rows": 7}, NOON - OVERLAP_SECONDS / 2)
+    rig.ledger.days.end(rig.ledger.days.unclosed()[0], Day.CLOSED, {"rows": 7}, NOON - OVERLAP_SECONDS / 2, as_of=0)
     since, groups = news(rig).since(since, NOON)
     assert [(group["on"], group["first"]) for group in groups] == [
         ("day_closed", [{"date": "2026-03-01", "version": 1, "rows": 7}])

@@ -105,6 +105,7 @@ def test_report_json_has_just_the_fields_that_others_build_on() -> None:
         "contract": {"name": "m:c", "digest": "3be1"},
         "state": "partial",
         "rows": {"read": 120, "accepted": 116, "rejected": 4},
+        "late_rows": 0,
         "problems": [
             {
                 "rule": "isin",

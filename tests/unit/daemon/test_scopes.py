@@ -83,3 +83,30 @@ def test_a_customer_that_only_file_names_tell_is_not_guessed() -> None:
 def test_names_of_feeds_are_known() -> None:
     assert "metrics" in BUILT_IN
     assert "Metrics" not in BUILT_IN
+
+
+@pytest.mark.parametrize(
+    ("name", "scopes"),
+    [
+        ("signals/s.csv", [("events", "default"), ("metrics", "default")]),
+        ("signals/2026-03-01/part-0.parquet", [("events", "default"), ("metrics", "default")]),
+        ("signals/events/s.csv", [("events", "default")]),
+        ("SIGNALS/s.csv", [("events", "default"), ("metrics", "default")]),
+        ("acme/signals/s.csv", [("events", "acme"), ("metrics", "acme")]),
+        ("acme/signals/metrics/s.csv", [("metrics", "acme")]),
+        ("acme/inbox/signals/s.csv", [("events", "acme"), ("metrics", "acme")]),
+        ("metrics/signals/s.csv", [("metrics", "default")]),
+        ("acme/events/2026/signals/s.csv", [("events", "acme")]),
+        ("acme/events/signals/metrics/s.csv", [("events", "acme")]),
+    ],
+)
+def test_a_signal_speaks_for_the_folder_that_its_own_lies_in(name: str, scopes: list[tuple[str, str]]) -> None:
+    assert list(BUILT_IN.signalled(name)) == scopes
+
+
+def test_a_signal_speaks_for_nobody_where_drops_are_always_a_customers() -> None:
+    scopes = Scopes([feed("orders", "{customer}/orders/**"), feed("items", "items/**")])
+    assert list(scopes.signalled("signals/s.csv")) == [("items", "default")]
+    assert scopes.signalled("signals/orders/s.csv") == ()
+    assert list(scopes.signalled("acme/signals/s.csv")) == [("orders", "acme")]
+    assert list(scopes.signalled("items/signals/s.csv")) == [("items", "default")]

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from daemon.complaints import rule
 from daemon.config import load
 from daemon.feedsettings import DialectSettings, FeedSettings, HoldSettings
+from daemon.metricsettings import FilterSettings, MetricSettings
 from daemon.settings import LISTS, Settings
 from daemon.watchsettings import NotifySettings
 
@@ -31,6 +32,8 @@ def fields() -> Iterator[tuple[str, FieldInfo]]:
     yield from DialectSettings.model_fields.items()
     yield from HoldSettings.model_fields.items()
     yield from NotifySettings.model_fields.items()
+    yield from MetricSettings.model_fields.items()
+    yield from FilterSettings.model_fields.items()
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def test_the_file_as_it_is_changes_nothing(tmp_path: Path, monkeypatch: pytest.M
 def test_with_every_comment_taken_away_it_has_every_setting_at_its_default(text: str) -> None:
     everything = tomllib.loads(COMMENTED.sub("", text))
 
-    receivers = everything.pop("notify")
+    receivers, metrics = everything.pop("notify"), everything.pop("metrics")
     assert Settings.model_validate(everything) == Settings()
     assert [list(one) for one in receivers] == [list(NotifySettings.model_fields)]
     given = NotifySettings.model_validate(receivers[0])
@@ -59,6 +62,9 @@ def test_with_every_comment_taken_away_it_has_every_setting_at_its_default(text:
             assert list(everything[section]) == list(field.annotation.model_fields)
     assert list(everything["feeds"][0]) == list(FeedSettings.model_fields)
     assert list(everything["feeds"][0]["dialect"]) == list(DialectSettings.model_fields)
+    assert {*metrics[0], *metrics[1]} == set(MetricSettings.model_fields)
+    assert list(metrics[0]["filters"][0]) == list(FilterSettings.model_fields)
+    assert len(Settings.model_validate({"metrics": metrics}).metrics) == 2
 
 
 @pytest.mark.parametrize(("name", "field"), list(fields()))

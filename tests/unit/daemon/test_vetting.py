@@ -101,23 +101,19 @@ def test_nothing_is_left_of_a_unit_that_is_worked_again(rig: Rig) -> None:
 # ---------------------------------------------------------------- WHAT WAS TAKEN FOR KNOWN
 
 
-def test_a_duplicate_of_rows_that_a_newer_version_replaced_meanwhile_is_ingested(rig: Rig) -> None:
-    """It was found out while the rows were still in the table; now they are in no other place."""
-    rig.take_in(a=good(2))
+def test_rows_of_which_a_duplicate_waits_for_its_commit_stay_though_a_newer_version_comes_with_it(rig: Rig) -> None:
+    (first,) = rig.take_in(a=good(2))
     # Given a copy of a's bytes, found out to be one, that waits to share the commit of another unit
     copy, other = held(rig, copy=good(2), other=good(5, "o"))
     rig.workers.work(1)
     rig.ingest.collect()
-    # When a newer version takes the place of a's rows before that
+    # When a newer version of a is committed with it
     (newer,) = held(rig, a=good(3, "new"))
     rig.workers.work()
     rig.ingest.collect()
-    for _ in range(3):
-        rig.clock.now += LINGER_SECONDS
-        rig.turn()
 
-    assert [rig.state(drop) for drop in (copy, other, newer)] == [State.INGESTED] * 3
-    assert rig.rows() == {newer.id: 3, other.id: 5, copy.id: 2}
+    assert [rig.state(drop) for drop in (copy, other, newer)] == [State.DUPLICATE, State.INGESTED, State.INGESTED]
+    assert rig.rows() == {newer.id: 3, other.id: 5, first.id: 2}
     assert not rig.ingest.busy
 
 
@@ -136,16 +132,16 @@ def test_a_duplicate_that_was_found_out_before_a_newer_version_was_committed_is_
     assert rig.rows() == {newer.id: 3, copy.id: 2}
 
 
-def test_a_duplicate_of_rows_that_leave_with_its_own_batch_is_ingested(rig: Rig) -> None:
+def test_rows_of_which_a_duplicate_comes_with_the_newer_version_stay(rig: Rig) -> None:
     (old,) = rig.take_in(a=good(2))
     claims, (newer, copy) = claimed(rig, a=good(3, "new"), copy=good(2))
     unit, prepared = rig.prepare([newer, copy], known=frozenset({("default", rig.ledger.drop(old.id).sha256)}))
     assert [each.state for each in prepared.outcomes] == [State.DUPLICATE, State.INGESTED]
 
     vetted = Vetting(rig.parts, claims).vet("metrics", [(unit, prepared)])
-    assert [each.drop_id for sound in vetted.sound for each in sound.outcomes] == [newer.id]
-    assert vetted.again == (([copy], ()),)
-    assert vetted.sound[0].files == prepared.files
+    assert (vetted.sound, vetted.again) == ((prepared,), ())
+    rig.committing(claims).commit("metrics", vetted.sound)
+    assert rig.rows() == {old.id: 2, newer.id: 3}
 
 
 def test_a_duplicate_of_rows_that_are_in_the_table_or_come_with_its_batch_stays_one(rig: Rig) -> None:

@@ -87,6 +87,36 @@ def test_whole_numbers_in_a_time_column_must_be_unix_seconds() -> None:
     assert hit.failed.tolist() == [False, True, True, False]
 
 
+def test_whole_numbers_in_a_time_column_may_be_unix_milliseconds() -> None:
+    contract = load_contract(schema(at=int), time_column="at", time_unit="ms")
+    table = pa.table({"at": ["1647975283000", "1647975283", "1647975283000000", "-1"]})
+    (hit,) = check_rows(contract.match(["at"]), table).hits
+    assert (hit.rule, hit.expected) == ("unix_milliseconds", "unix milliseconds such as 1647975283000")
+    assert hit.hint == "seconds have 10 digits: multiply them by 1000"
+    assert hit.failed.tolist() == [False, True, True, True]
+    assert days(contract, "Etc/GMT+8", at=["1647935999999", "1647936000000"]) == [
+        dt.date(2022, 3, 21),
+        dt.date(2022, 3, 22),
+    ]
+    assert contract.digest != load_contract(schema(at=int), time_column="at").digest
+    assert load_contract(schema(at=int), time_column="at", time_unit="s") == load_contract(
+        schema(at=int), time_column="at"
+    )
+
+
+@pytest.mark.parametrize("reference", ["validators.events:raw_events", "validators.metrics:precomputed_metrics"])
+def test_contracts_of_the_house_may_have_milliseconds_too(reference: str) -> None:
+    contract = load_contract(reference, time_unit="ms")
+    rules = [rule.name for rule in contract.rules if rule.column == "timestamp"]
+    assert "unix_milliseconds" in rules
+    assert "unix_seconds" not in rules
+
+
+def test_other_units_of_time_are_refused() -> None:
+    with pytest.raises(ContractError, match="time_unit is 'us'; give s or ms"):
+        load_contract(schema(at=int), time_column="at", time_unit="us")
+
+
 def days(contract: Contract, zone: str, **columns: Any) -> list[Any]:
     table = pa.table({name: pa.array(cells) for name, cells in columns.items()})
     typed = check_rows(contract.match(table.column_names), table).typed

@@ -14,8 +14,9 @@ import pytest
 from validators.checking import DropHit
 from validators.contract import Contract, load_contract
 from validators.errors import FileProblem
-from validators.judging import SAMPLE_CHARACTERS, Forced, Judgement, Policy, forced_hits, judge_rows, told, unchecked
+from validators.judging import Forced, Judgement, Policy, forced_hits, judge_rows, told, unchecked
 from validators.model import SAMPLES_PER_RULE, Chunk, Hit, Malformed, MalformedRecords, Mask
+from validators.sampling import SAMPLE_CHARACTERS
 
 CONTRACT = load_contract(
     pandera.DataFrameSchema(

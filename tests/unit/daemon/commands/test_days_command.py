@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daemon.commands import days, ledgers, looking, marking
+from daemon.commands import closing, days, ledgers, looking, marking
 from daemon.errors import ConfigError, NotFoundError
 from daemon.ledger import Ledger
 from daemon.ledger.days import Day
-from daemon.model import HoldIf
+from daemon.model import HoldIf, Late, SignalGaps
 from daemon.sources.memory import MemorySource
 from tests.corpus.text import HEADER
 from tests.unit.daemon.commands.conftest import Place
@@ -31,6 +33,13 @@ def explain(place: Place, day: str) -> dict[str, Any]:
     assert days.days(place.config, explain=day, json=True) == 0
     (found,) = place.json()
     return dict(found)
+
+
+def taking_late(rig: Rig, late: Late = Late.ACCEPT) -> None:
+    """Start anew with a feed that takes late rows."""
+    rig.close()
+    rig.feed = replace(rig.feed, late=late)
+    rig.start()
 
 
 # ---------------------------------------------------------------- READY
@@ -100,7 +109,7 @@ def test_before_the_first_run_there_are_no_days(place: Place) -> None:
     assert days.days(place.config, explain="2026-03-01", json=False) == 0
     assert "Nothing was ingested yet" in place.out()
     with pytest.raises(NotFoundError):
-        days.close(place.config, day="2026-03-01", scope="default/metrics", reason="x", json=False)
+        closing.close(place.config, day="2026-03-01", scope="default/metrics", reason="x", json=False)
 
 
 def test_days_are_listed_with_what_they_came_to(place: Place, rig: Rig) -> None:
@@ -168,11 +177,11 @@ def test_a_held_day_is_closed_by_a_person_with_a_reason(place: Place, rig: Rig) 
     run(rig)
     assert "it is held: 25.0% of the rows" in explain(place, "2026-03-01")["facts"][1]
     with pytest.raises(ConfigError, match="--reason is empty"):
-        days.close(place.config, day="2026-03-01", scope="default/metrics", reason=" ", json=False)
+        closing.close(place.config, day="2026-03-01", scope="default/metrics", reason=" ", json=False)
     for scope in ("metrics", "default/nothing", "default/"):
         with pytest.raises(ConfigError, match="expected CUSTOMER/FEED"):
-            days.close(place.config, day="2026-03-01", scope=scope, reason="x", json=False)
-    assert days.close(place.config, day="2026-03-01", scope="default/metrics", reason="a test", json=False) == 0
+            closing.close(place.config, day="2026-03-01", scope=scope, reason="x", json=False)
+    assert closing.close(place.config, day="2026-03-01", scope="default/metrics", reason="a test", json=False) == 0
     assert "Day 2026-03-01 of default/metrics will be closed." in place.out()
     run(rig)
     row = rig.ledger.days.one(SCOPE, "2026-03-01")
@@ -180,10 +189,11 @@ def test_a_held_day_is_closed_by_a_person_with_a_reason(place: Place, rig: Rig) 
     assert (row.state, row.reason, bool(row.by)) == (Day.CLOSED, "a test", True)
     assert explain(place, "2026-03-01")["facts"][1].endswith(": a test")
     with pytest.raises(NotFoundError, match="is closed, and only held days can be closed"):
-        days.close(place.config, day="2026-03-01", scope="default/metrics", reason="x", json=False)
+        closing.close(place.config, day="2026-03-01", scope="default/metrics", reason="x", json=False)
 
 
 def test_a_closed_day_is_restated_as_a_new_version_with_its_difference(place: Place, rig: Rig) -> None:
+    taking_late(rig)
     rig.clock.now = float(LATER)
     drop(rig, "1", rows(1) + rows(1, 1, "clicks").removeprefix(HEADER))
     mark(rig, 1)
@@ -191,10 +201,10 @@ def test_a_closed_day_is_restated_as_a_new_version_with_its_difference(place: Pl
     drop(rig, "more", rows(1, 4))
     run(rig)
     assert [row["version"] for row in metric_days(rig)] == [1, 1]
-    assert days.restate(place.config, day="2026-03-01", scope="default/metrics", reason="late", json=True) == 0
+    assert closing.restate(place.config, day="2026-03-01", scope="default/metrics", reason="late", json=True) == 0
     assert place.json()["version"] == 2
     with pytest.raises(NotFoundError, match="version 2 of day 2026-03-01 of default/metrics is ready"):
-        days.restate(place.config, day="2026-03-01", scope="default/metrics", reason="late", json=True)
+        closing.restate(place.config, day="2026-03-01", scope="default/metrics", reason="late", json=True)
     run(rig)
     row = rig.ledger.days.one(SCOPE, "2026-03-01")
     assert row is not None
@@ -204,7 +214,7 @@ def test_a_closed_day_is_restated_as_a_new_version_with_its_difference(place: Pl
         "version": 1,
         "rows_before": 4,
         "rows_after": 8,
-        "metrics": [{"metric": "visits", "id_type": "user_id", "before": 6.0, "after": 8.0}],
+        "metrics": [{"metric": "visits", "id_type": "user_id", "before": 6.0, "after": 8.0, "change": "changed"}],
         "because_of": ["metrics/more.csv"],
     }
     assert [(row["metric_name"], row["version"], row["sum"]) for row in metric_days(rig)] == [
@@ -215,7 +225,7 @@ def test_a_closed_day_is_restated_as_a_new_version_with_its_difference(place: Pl
     ]
     for day, reason, words in (("2026-03-09", "x", "is open"), ("2026-03-01", "", "--reason is empty")):
         with pytest.raises((NotFoundError, ConfigError), match=words):
-            days.restate(place.config, day=day, scope="default/metrics", reason=reason, json=False)
+            closing.restate(place.config, day=day, scope="default/metrics", reason=reason, json=False)
 
 
 # ---------------------------------------------------------------- STATUS
@@ -267,3 +277,13 @@ def test_a_ledger_that_was_made_anew_closes_no_day_twice(place: Place, rig: Rig)
         "2026-03-01": Day.CLOSED,
         "2026-03-02": Day.CLOSED,
     }
+
+
+def test_a_day_that_waits_for_one_before_it_says_which(place: Place, rig_of: Callable[..., Rig]) -> None:
+    rig = rig_of(feed_signal_gaps=SignalGaps.WAIT)
+    rig.clock.now = float(LATER)
+    drop(rig, "1", rows(1))
+    rig.source.put("metrics/signals/s.csv", b"finished_date\n2026-03-02\n", modified=1.0)
+    run(rig)
+    facts = explain(place, "2026-03-02")["facts"]
+    assert facts[1].startswith("signal metrics/signals/s.csv: it waits with 2026-03-02 until a signal lists 2026-03-01")

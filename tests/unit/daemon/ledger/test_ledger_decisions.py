@@ -154,8 +154,10 @@ def test_a_ledger_without_decisions_gets_their_table_and_keeps_its_drops(world: 
     drop = world.ingest("a.csv", state=State.PARTIAL)
     world.ledger.close()
     with sqlite3.connect(world.path) as connection:
-        for table in ("decisions", "markers", "awaited", "days"):
+        for table in ("decisions", "markers", "awaited", "days", "day_rows"):
             connection.execute(f"DROP TABLE {table}")
+        for column in ("watermark", "rows_late"):
+            connection.execute(f"ALTER TABLE drops DROP COLUMN {column}")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()
     with pytest.raises(LedgerError, match="of an older program"):

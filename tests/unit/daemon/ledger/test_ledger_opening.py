@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -44,11 +45,19 @@ def url_of(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def shape_of(path: Path) -> list[tuple[str, str]]:
-    connection = sqlite3.connect(path)
-    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
-    connection.close()
-    return [(name, " ".join(sql.split())) for name, sql in rows]
+def shape_of(path: Path) -> list[tuple[str, object]]:
+    """Return the tables by their columns and references, as added columns stand at another place; indices by text."""
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT name, type, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")
+        return [
+            (name, _table(connection, name) if kind == "table" else " ".join(sql.split()))
+            for name, kind, sql in found.fetchall()
+        ]
+
+
+def _table(connection: sqlite3.Connection, name: str) -> object:
+    asked = ("table_info", "foreign_key_list")
+    return [connection.execute(f"PRAGMA {what}('{name}')").fetchall() for what in asked]
 
 
 class TestMakingOne:
@@ -279,8 +288,8 @@ class TestCommands:
 class TestUsersWhoMayOnlyLook:
     @pytest.fixture
     def folder(self) -> Iterator[Path]:
-        """A folder that others may look into, as pytest's own are not."""
-        with tempfile.TemporaryDirectory() as name:
+        """A folder that others may look into, as pytest's own are not, nor what is below a daemon's own."""
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
             Path(name).chmod(0o755)
             yield Path(name)
 

@@ -321,5 +321,5 @@ def test_the_pipelines_reads_use_the_index_that_narrows_most(world: World) -> No
         "drops_by_uri (uri=?)",
         "drops_by_digest (feed=? AND customer=? AND sha256=?)",
         "drops_by_size (feed=? AND customer=? AND size=?)",
-        "drops_unsettled (state=?)",
+        "drops_unsettled",
     ]

@@ -43,7 +43,7 @@ def source(root: Path) -> FolderSource:
 @pytest.fixture
 def open_root() -> Iterator[Path]:
     """A folder that other users can reach, which pytest's own temporary folders are not."""
-    with tempfile.TemporaryDirectory(prefix="blobdrop-test-") as name:
+    with tempfile.TemporaryDirectory(prefix="blobdrop-test-", dir="/var/tmp") as name:
         path = Path(name)
         path.chmod(0o755)
         yield path
