@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -17,6 +17,7 @@ from daemon.ledger.versions import STANDING
 from daemon.model import Batch, Drop, Outcome, Prepared, State
 from daemon.parts import Parts
 from daemon.quarantine import Quarantine
+from daemon.stores import Store
 from daemon.superseding import Arriving, superseded
 
 
@@ -72,16 +73,12 @@ class Committing:
     def _transact(self, batch: Batch, schema: pa.Schema) -> None:
         now = self._clock()
         batch = self._ledger.intend(batch, now, at_least=self._store.last_batch(batch.feed))
+        ids = [outcome.drop_id for outcome in batch.outcomes]
         try:
-            self._store.commit(batch, schema)
-        except StoreError as error:
-            if not self._store.holds(batch):
-                ids = [outcome.drop_id for outcome in batch.outcomes]
-                self._store.abandon(batch)
-                self._claims.withdraw(ids)
-                self._ledger.forget(batch, now, str(error))
-                self._claims.release(ids)
-                raise UndoneError(str(error)) from error
+            bring(self._ledger, self._store, batch, schema, now, undo=lambda: self._claims.withdraw(ids))
+        except UndoneError:
+            self._claims.release(ids)
+            raise
         promote_all(self._quarantine, batch)
         supersede_all(self._ledger, self._quarantine, batch.outcomes)
         self._ledger.record(batch, self._clock())
@@ -98,6 +95,31 @@ class Committing:
         if found.places:
             outcomes = [replace(each, supersedes=found.places.get(each.drop_id, ())) for each in outcomes]
         return found.replaces, tuple(outcomes)
+
+
+def bring(
+    ledger: Ledger,
+    store: Store,
+    batch: Batch,
+    schema: pa.Schema,
+    now: float,
+    *,
+    undo: Callable[[], None] = lambda: None,
+) -> None:
+    """Make an intended batch part of its table; where that takes nothing, forget it, after `undo`.
+
+    Raises:
+        UndoneError: the table took nothing, and all that was begun has been taken back.
+        WorkError: it broke off in the middle; recovery brings it to its end.
+    """
+    try:
+        store.commit(batch, schema)
+    except StoreError as error:
+        if not store.holds(batch):
+            store.abandon(batch)
+            undo()
+            ledger.forget(batch, now, str(error))
+            raise UndoneError(str(error)) from error
 
 
 def promote_all(quarantine: Quarantine, batch: Batch) -> None:

@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from daemon.errors import StoreError
 from daemon.model import DayRows
 from validators.judging import Judged
-from validators.model import Mask, Numbers
+from validators.model import Numbers
 
 _EPOCH: Final = date(1970, 1, 1)
 #: Days of a batch lie within so many days nearly always; then they are counted by their places.
@@ -37,10 +37,13 @@ class DayCounts:
             self._rows.update({self._zone_day: kept} if kept else {})
             return
         numbers = judged.days.cast(pa.int32())
-        _count(self._rows, numbers, keep)
+        if numbers.null_count:  # only of rows that are rejected
+            numbers = numbers.fill_null(0)
+        days: Numbers = numbers.to_numpy(zero_copy_only=False)
+        _count(self._rows, days if keep is None else days[keep])
         if judged.late is not None:
-            _count(self._late, numbers, judged.late & ~judged.rejected)
-            _count(self._aside, numbers, judged.late & judged.rejected)
+            _count(self._late, days[judged.late & ~judged.rejected])
+            _count(self._aside, days[judged.late & judged.rejected])
 
     def restart(self) -> None:
         """Forget every batch so far."""
@@ -51,7 +54,7 @@ class DayCounts:
         """Return what was counted, by day."""
         return tuple(
             DayRows(
-                day=(_EPOCH + timedelta(days=number)).isoformat(),
+                day=iso_day(number),
                 rows=self._rows[number],
                 late=self._late[number],
                 aside=self._aside[number],
@@ -60,22 +63,29 @@ class DayCounts:
         )
 
 
-def _count(into: Counter[int], numbers: pa.Array, mask: Mask | None) -> None:
-    """Count the days (int32) of the rows that a mask names, None for all; a row without a day is of none."""
-    if mask is not None:
-        numbers = numbers.filter(pa.array(mask))
-    span = pc.min_max(numbers)
-    low, high = span["min"].as_py(), span["max"].as_py()
-    if low is None:
+def iso_day(number: int) -> str:
+    """Return a day, given in days since 1970, in ISO 8601.
+
+    Raises:
+        StoreError: it is none that a table can hold.
+    """
+    try:
+        return (_EPOCH + timedelta(days=number)).isoformat()
+    except OverflowError:
+        raise StoreError(f"day {number} since 1970 lies outside the years 1 to 9999, which a table can hold") from None
+
+
+def _count(into: Counter[int], days: Numbers) -> None:
+    """Count these days, in days since 1970."""
+    if not len(days):
         return
+    low, high = int(days.min()), int(days.max())
     if low == high:
-        into[low] += len(numbers) - numbers.null_count
-        return
-    values: Numbers = numbers.drop_null().to_numpy(zero_copy_only=False)
-    if high - low < _NEAR_DAYS:
-        counts = np.bincount(values - low)
-        days = np.flatnonzero(counts)
-        into.update(dict(zip((days + low).tolist(), counts[days].tolist(), strict=True)))
+        into[low] += len(days)
+    elif high - low < _NEAR_DAYS:
+        counts = np.bincount(days - low)
+        found = np.flatnonzero(counts)
+        into.update(dict(zip((found + low).tolist(), counts[found].tolist(), strict=True)))
     else:
-        days, counts = np.unique(values, return_counts=True)
-        into.update(dict(zip(days.tolist(), counts.tolist(), strict=True)))
+        found, counts = np.unique(days, return_counts=True)
+        into.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))

@@ -14,14 +14,16 @@ from statistics import median
 from typing import Any, Final
 
 from daemon import telling
+from daemon.committing import bring
 from daemon.daybounds import gaps, last_complete
-from daemon.errors import BlobdropError, StoreError, UndoneError
+from daemon.errors import BlobdropError, UndoneError
 from daemon.figures import OF_DAYS, Asked, Figures
 from daemon.ledger.dayrows import Change
 from daemon.ledger.days import Day, DayRow, Scope
 from daemon.ledger.markers import Unfinished
 from daemon.model import METRIC_DAYS, Batch, Feed, Late, OnDuplicateKey
 from daemon.parts import Parts
+from daemon.recovery import resolve
 from daemon.tally import Tally
 
 #: Closed days before a day that its rows are held against.
@@ -235,13 +237,10 @@ class Closing:
         at_least = store.last_batch(METRIC_DAYS)
         batch = self._days.intend(row, staged, report, now, as_of=asked.as_of, at_least=at_least)
         try:
-            store.commit(batch, figures.schema)
-        except StoreError as error:
-            if not store.holds(batch):
-                store.abandon(batch)
-                ledger.forget(batch, now, str(error))
-                self._adrift = False
-                raise UndoneError(str(error)) from error
+            bring(ledger, store, batch, figures.schema, now)
+        except UndoneError:
+            self._adrift = False
+            raise
         ledger.record(batch, self._parts.clock())
         self._tally.commits[METRIC_DAYS] += 1
         self._adrift = False
@@ -249,13 +248,8 @@ class Closing:
     def _resolve(self) -> None:
         """Bring a commit to its end that broke off; at a start recovery has done so."""
         for batch in self._parts.ledger.open_batches() if self._adrift else ():
-            if batch.feed != METRIC_DAYS:
-                continue
-            if self._parts.store.holds(batch):
-                self._parts.ledger.record(batch, self._parts.clock())
-            else:
-                self._parts.store.abandon(batch)
-                self._parts.ledger.forget(batch, self._parts.clock(), "its commit broke off")
+            if batch.feed == METRIC_DAYS:
+                resolve(self._parts, batch, "its commit broke off")
         self._adrift = False
 
     def _hold(self, row: DayRow, reasons: Sequence[str], report: Mapping[str, Any] | None) -> None:
@@ -337,8 +331,7 @@ def _reasons(feed: Feed, report: Mapping[str, Any]) -> Sequence[str]:
         found.append(f"no rows of {named}{more}, expected them (hold_if.metrics_missing)")
     if feed.on_duplicate_key is OnDuplicateKey.REJECT and report["superseded_rows"]:
         found.append(
-            f"{report['superseded_rows']:,} rows have the unit, day and metric (or the timeuuid) of another row, "
-            "expected none "
-            '(on_duplicate_key = "reject")'
+            f"{report['superseded_rows']:,} rows have the {'timeuuid' if feed.measures else 'unit, day and metric'} of "
+            'another row, expected none (on_duplicate_key = "reject")'
         )
     return found

@@ -5,20 +5,29 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BufferedReader
 from itertools import chain
 from pathlib import Path
+from typing import Final
 
+from daemon.daybounds import last_complete
 from daemon.errors import SourceError
 from daemon.feeds import Feeds
 from daemon.ledger import DropRow
-from daemon.ledger.rebuilding import ClosedDay
-from daemon.model import METRIC_DAYS
+from daemon.ledger.rebuilding import ClosedDay, Scope
+from daemon.markers import MOST_BYTES, read
+from daemon.model import METRIC_DAYS, Feed
 from daemon.quarantine import Quarantine
 from daemon.salvage import Evidence, Object
+from daemon.scopes import Scopes
 from daemon.sources.folder import FolderSource
 from daemon.sources.names import is_marker
 from daemon.stores import Store
 from daemon.stores.contents import writers
+
+#: Columns of rows that are metrics by themselves.
+KEY: Final = {"unit_id", "id_type", "metric_name"}
 
 
 def gather(
@@ -72,17 +81,49 @@ def newest_batches(store: Store, tables: Iterable[str]) -> Mapping[str, int]:
     return {table: store.last_batch(table) for table in tables}
 
 
-def closed_days(store: Store) -> tuple[ClosedDay, ...]:
-    """Return the days whose metrics are in the store, so that they are not closed again; nothing without any.
+def watermarks(source: FolderSource, feeds: Collection[Feed]) -> Mapping[Scope, int]:
+    """Return for each scope the newest instant that its archived markers say, by the verdicts of when they came there.
 
-    Days of feeds without metrics are in no table; they are closed once more when the next marker comes.
+    A marker is archived when it has its verdict; one that waited is where it was dropped. Signals are not asked.
     """
-    if not store.exists(METRIC_DAYS):
-        return ()
+    scopes, names = Scopes(tuple(feeds)), {feed.name for feed in feeds}
+    found: dict[Scope, int] = {}
+    for one in source.archived():
+        if not is_marker(one.found.name):
+            continue
+        said = read(_start(one.path), one.at)
+        name = one.found.name
+        theirs = scopes.of(name) if said.feed is None else scopes.named(name, said.feed) if said.feed in names else ()
+        if said.instant is not None and not said.standing.refused:
+            found.update({scope: max(said.instant, found.get(scope, 0)) for scope in theirs})
+    return found
+
+
+def closed_days(store: Store, marks: Mapping[Scope, float], feeds: Iterable[Feed]) -> tuple[ClosedDay, ...]:
+    """Return the days that are closed, so that they are not closed again.
+
+    Those of feeds with metrics are those with a row in `metric_days`; of other feeds, all that have rows and were over
+    at the watermark.
+    """
+    closed = list(_with_metrics(store)) if store.exists(METRIC_DAYS) else []
+    for feed in feeds:
+        if not feed.measures and not set(store.columns(feed.name).names) >= KEY:
+            for scope in (scope for scope in marks if scope[0] == feed.name):
+                closed += _over(store, scope, marks[scope], feed.timezone)
+    return tuple(closed)
+
+
+def _over(store: Store, scope: Scope, watermark: float, zone: str) -> Iterator[ClosedDay]:
+    last = last_complete(watermark, zone).isoformat()
+    for day in store.days(*scope):
+        if day <= last:
+            yield ClosedDay(feed=scope[0], customer=scope[1], day=day, version=1, watermark=watermark, at=watermark)
+
+
+def _with_metrics(store: Store) -> Iterator[ClosedDay]:
     names = ("feed", "customer", "date", "version", "watermark", "closed_at")
-    rows = store.read(METRIC_DAYS).select(names).group_by(list(names)).aggregate([]).to_pylist()
-    return tuple(
-        ClosedDay(
+    for row in store.read(METRIC_DAYS).select(names).group_by(list(names)).aggregate([]).to_pylist():
+        yield ClosedDay(
             feed=row["feed"],
             customer=row["customer"],
             day=row["date"].isoformat(),
@@ -90,8 +131,6 @@ def closed_days(store: Store) -> tuple[ClosedDay, ...]:
             watermark=row["watermark"].timestamp(),
             at=row["closed_at"].timestamp(),
         )
-        for row in rows
-    )
 
 
 def _archived(source: FolderSource, feeds: Feeds) -> Iterator[Object]:
@@ -117,9 +156,20 @@ def _scope(feeds: Feeds, name: str) -> tuple[str, str] | None:
 
 
 def _digest(path: str) -> str:
+    with _opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _start(path: str) -> bytes:
+    with _opened(path) as file:
+        return file.read(MOST_BYTES + 1)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[BufferedReader]:
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - the name may be any bytes
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            yield file
     except OSError as error:
         raise SourceError(
             f"{path} cannot be read: {error.strerror or error}; let this user read the archive"

@@ -223,6 +223,8 @@ class Held:
     rows: int
     #: When its rows were ingested, unix seconds.
     at: float
+    #: How many of them are of which ISO day.
+    days: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

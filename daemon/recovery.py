@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from daemon.committing import promote_all, supersede_all
-from daemon.model import METRIC_DAYS
+from daemon.model import METRIC_DAYS, Batch
 from daemon.parts import Parts
 
 
@@ -23,14 +23,7 @@ def recover(parts: Parts, sessions: Collection[str], *, counts: bool = True) -> 
     ledger, store, quarantine, now = parts.ledger, parts.store, parts.quarantine, parts.clock()
     quarantine.sweep()
     for batch in ledger.open_batches():
-        if store.holds(batch):
-            promote_all(quarantine, batch)
-            supersede_all(ledger, quarantine, batch.outcomes)
-            ledger.record(batch, now)
-            parts.log.info("batch.recovered", feed=batch.feed, batch=batch.number, drops=len(batch.outcomes))
-        else:
-            store.abandon(batch)
-            ledger.forget(batch, now, "the daemon stopped before its commit")
+        resolve(parts, batch, "the daemon stopped before its commit")
     # Only now: those of a batch that the table holds are in their places.
     quarantine.sweep_pending()
     for feed in (*parts.feeds, METRIC_DAYS):
@@ -42,3 +35,20 @@ def recover(parts: Parts, sessions: Collection[str], *, counts: bool = True) -> 
     for each in ledger.waiting():
         quarantine.remove(each.drop.customer, each.drop.feed, each.drop.id)
     return found_again
+
+
+def resolve(parts: Parts, batch: Batch, reason: str) -> None:
+    """Bring a batch to its end that broke off in its middle: recorded where the table holds it, else forgotten.
+
+    Raises:
+        WorkError: ledger, table or quarantine cannot be used; nothing is lost, and it can be tried again.
+    """
+    ledger, store, quarantine, now = parts.ledger, parts.store, parts.quarantine, parts.clock()
+    if store.holds(batch):
+        promote_all(quarantine, batch)
+        supersede_all(ledger, quarantine, batch.outcomes)
+        ledger.record(batch, now)
+        parts.log.info("batch.recovered", feed=batch.feed, batch=batch.number, drops=len(batch.outcomes))
+    else:
+        store.abandon(batch)
+        ledger.forget(batch, now, reason)

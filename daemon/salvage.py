@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from daemon.ledger import DropRow
 from daemon.ledger.rebuilding import Known
-from daemon.model import Found, Held, Outcome, Rows, State
+from daemon.model import DayRows, Found, Held, Outcome, Rows, State
 from daemon.quarantine import Listed
 from daemon.reports import Report
 
@@ -214,6 +214,7 @@ def _known(trace: _Trace) -> Known | None:
         contract=report.digest if report else row.contract if row else "",
         started_at=report.started_at if report else trace.at,
         finished_at=trace.at,
+        days=tuple(DayRows(day=day, rows=rows) for day, rows in sorted(trace.held.days.items())) if trace.held else (),
     )
     earlier = row.superseded_by if row and not trace.held else None
     return Known(

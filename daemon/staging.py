@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from daemon.datafile import DATE, ROW_GROUP_ROWS, plain_schema, repeating
+from daemon.daycounts import iso_day
 from daemon.dayfiles import DayFiles, Key
 from daemon.errors import StoreError
 from daemon.model import DataFile
@@ -35,7 +35,6 @@ BATCHES_AHEAD = 2
 
 _NUMBERS = re.compile(r"\d+(-\d+)*\.parquet")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9._-]+")
-_EPOCH = date(1970, 1, 1)
 #: Days of a batch lie within so many days nearly always; then they sort by radix.
 _RADIX_DAYS = 2**16
 
@@ -159,7 +158,7 @@ class _Days:
     def add(self, table: pa.Table, numbers: Numbers, rows: Numbers) -> None:
         """Put these rows of a table to their days, and write row groups that are full."""
         for number, part in _by_day(self._coded(table), numbers, rows):
-            self._keep(Key(_iso(number), part.schema), part)
+            self._keep(Key(iso_day(number), part.schema), part)
         # One at a time, so that days that grow alike take turns.
         largest = max(self._buffers, key=lambda key: self._buffers[key].rows)
         if self._buffers[largest].rows >= ROW_GROUP_ROWS:
@@ -262,10 +261,3 @@ def _is_alike(column: pa.ChunkedArray[Any]) -> bool:
         return bool(column.null_count == len(column))
     is_coded = pa.types.is_dictionary(column.type) and column.num_chunks == 1
     return is_coded and len(column.chunk(0).dictionary) == 1
-
-
-def _iso(number: int) -> str:
-    try:
-        return (_EPOCH + timedelta(days=number)).isoformat()
-    except OverflowError:
-        raise StoreError(f"day {number} since 1970 lies outside the years 1 to 9999, which a table can hold") from None

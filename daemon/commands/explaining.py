@@ -82,12 +82,21 @@ def _facts_of(ledger: Ledger, row: DayRow) -> Iterator[str]:
         empty = ", without rows" if row.state is Day.EMPTY else ""
         yield f"it was closed at {told(row.closed_at)}, version {row.version}{empty}{by}"
         if restates := (row.report or {}).get("restates"):
-            yield f"unlike version {restates['version']}: {said(restates)}"
-            if restates["because_of"]:
-                yield f"because of {_named(restates['because_of'])}"
+            yield from _different(restates)
         yield from _changed_facts(ledger, row)
     else:
         yield "the daemon is about to " + ("close it" if row.version == 1 else f"compute it again: {row.reason}")
+
+
+def _different(restates: Mapping[str, Any]) -> Iterator[str]:
+    """Say what a restated day has otherwise than its version before, and because of which drops."""
+    because = f", because of {_named(restates['because_of'])}" if restates["because_of"] else ""
+    yield f"unlike version {restates['version']}: {said(restates)}{because}"
+    for metric in restates["metrics"][:NAMED]:
+        before, after = ("none" if metric[when] is None else f"{metric[when]:,.6g}" for when in ("before", "after"))
+        yield f"  {metric['metric']} by {metric['id_type']}: {before} before, {after} now ({metric['change']})"
+    if len(restates["metrics"]) > NAMED:
+        yield f"  and {len(restates['metrics']) - NAMED:,} more: blobdrop metrics NAME --versions"
 
 
 def _changed_facts(ledger: Ledger, row: DayRow) -> Iterator[str]:

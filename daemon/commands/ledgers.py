@@ -13,7 +13,7 @@ from daemon.commands.looking import begun
 from daemon.commands.showing import Column, note, plural, print_json, print_table, say
 from daemon.config import Configuration
 from daemon.errors import ConfigError, LedgerError, NotFoundError
-from daemon.evidence import closed_days, gather, identity_of, newest_batches, table_names
+from daemon.evidence import closed_days, gather, identity_of, newest_batches, table_names, watermarks
 from daemon.feeds import Feeds
 from daemon.ledger import DropRow, Ledger
 from daemon.ledger.backup import back_up, damage
@@ -128,8 +128,17 @@ def _rebuilt(
     for table in tables:
         store.sweep(table, crashed)
     unfinished, now = path.with_name(f".{path.name}.rebuild"), time.time()
-    closed = closed_days(store)
-    write(unfinished, found.known, newest_batches(store, tables), closed=closed, identity=identity, now=now)
+    feeds = configuration.feeds()
+    marks = watermarks(FolderSource(drops, settle_seconds=0.0), feeds)
+    write(
+        unfinished,
+        found.known,
+        newest_batches(store, tables),
+        closed=closed_days(store, marks, feeds),
+        watermarks=marks,
+        identity=identity,
+        now=now,
+    )
     aside = put_in_place(unfinished, path, now)
     sources = {
         "tables": sum(map(len, evidence.tables.values())),

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from daemon.durable import sync
 from daemon.errors import LedgerError
+from daemon.ledger import dayrows
 from daemon.ledger.database import Database
 from daemon.ledger.days import Day
 from daemon.ledger.moves import insert
@@ -22,6 +23,8 @@ from daemon.ledger.tables import batches, days, drops, events, markers
 from daemon.markers import Standing
 from daemon.model import Found, Outcome
 
+#: A feed's name and a customer's.
+Scope = tuple[str, str]
 #: What stands beside a ledger's file and belongs to it.
 LOGS: Final = ("-wal", "-shm", "-journal")
 
@@ -61,6 +64,7 @@ def write(
     newest: Mapping[str, int],
     *,
     closed: Sequence[ClosedDay] = (),
+    watermarks: Mapping[Scope, float] | None = None,
     identity: str,
     now: float,
 ) -> None:
@@ -71,6 +75,7 @@ def write(
         known: every drop; ids are unique, and so are uris with versions.
         newest: the number of the newest batch that each table holds.
         closed: the days that are closed, which also say up to where the watermarks were.
+        watermarks: what archived markers say of that, unix seconds.
         identity: of the lost ledger, under which the tables count; empty for a new one.
         now: unix seconds.
 
@@ -87,8 +92,9 @@ def write(
         for chunk in chunked(known):
             insert(connection, drops, [_row(one) for one in chunk])
             insert(connection, events, [_event(one, now) for one in chunk])
-        insert(connection, days, [_day(one) for one in closed])
-        insert(connection, markers, list(_markers(closed, now)))
+            dayrows.bring(connection, [one.outcome for one in chunk], 0)
+        insert(connection, days, [_day(one, newest.get(one.feed, 0)) for one in closed])
+        insert(connection, markers, list(_markers(closed, watermarks or {}, now)))
     with _explained(path):
         sync(path)
 
@@ -150,14 +156,21 @@ def _event(one: Known, now: float) -> dict[str, Any]:
     return {"at": now, "drop_id": one.outcome.drop_id, "kind": Kind.REBUILT.value, **values}
 
 
-def _day(one: ClosedDay) -> dict[str, Any]:
+def _day(one: ClosedDay, as_of: int) -> dict[str, Any]:
     scope = {"feed": one.feed, "customer": one.customer, "day": one.day, "version": one.version}
-    return {**scope, "state": Day.CLOSED.value, "watermark": one.watermark, "ready_at": one.at, "closed_at": one.at}
+    return {
+        **scope,
+        "state": Day.CLOSED.value,
+        "watermark": one.watermark,
+        "ready_at": one.at,
+        "closed_at": one.at,
+        "as_of": as_of,
+    }
 
 
-def _markers(closed: Sequence[ClosedDay], now: float) -> Iterator[dict[str, Any]]:
+def _markers(closed: Sequence[ClosedDay], watermarks: Mapping[Scope, float], now: float) -> Iterator[dict[str, Any]]:
     """Yield for each scope a marker that stands for those that are lost."""
-    newest: dict[tuple[str, str], float] = {}
+    newest = dict(watermarks)
     for one in closed:
         scope = (one.feed, one.customer)
         newest[scope] = max(one.watermark, newest.get(scope, 0.0))
@@ -170,7 +183,7 @@ def _markers(closed: Sequence[ClosedDay], now: float) -> Iterator[dict[str, Any]
             "instant": int(watermark),
             "text": "",
             "standing": Standing.APPLIED.value,
-            "note": "from the days that are closed; the markers before are lost",
+            "note": "from archived markers and the days that are closed; the verdicts before are lost",
             "seen_at": now,
             "judged_at": now,
             "settled_at": now,

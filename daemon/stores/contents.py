@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,18 @@ COLUMNS = ("_drop", "customer", "_ingested_at")
 
 def held_in(root: Path, files: Sequence[Live]) -> tuple[Held, ...]:
     """Count the rows of each drop in these data files. Files are read one by one, and three of their columns."""
-    return held_of(table for file in files for table in _tables(file.place(root)))
+    return held_of((file.day, table) for file in files for table in _tables(file.place(root)))
 
 
-def held_of(tables: Iterable[pa.Table]) -> tuple[Held, ...]:
-    """Count the rows of each drop in these tables, by drop id."""
+def held_of(tables: Iterable[tuple[str, pa.Table]]) -> tuple[Held, ...]:
+    """Count the rows of each drop in these tables, each of one ISO day, by drop id."""
     known: dict[str, Held] = {}
-    for table in tables:
+    for day, table in tables:
         for held in _counted(table):
-            before = known.get(held.drop_id)
-            rows = held.rows + (before.rows if before else 0)
-            at = min(held.at, before.at) if before else held.at
-            known[held.drop_id] = Held(drop_id=held.drop_id, customer=held.customer, rows=rows, at=at)
+            before = known.get(held.drop_id, replace(held, rows=0))
+            rows, at = before.rows + held.rows, min(held.at, before.at)
+            days = {**before.days, day: before.days.get(day, 0) + held.rows}
+            known[held.drop_id] = replace(held, rows=rows, at=at, days=days)
     return tuple(known[drop_id] for drop_id in sorted(known))
 
 

@@ -123,7 +123,7 @@ class MemoryStore:
     def drops(self, feed: str) -> tuple[Held, ...]:
         """Return what the table holds of each drop."""
         state = self._tables.get(feed)
-        return held_of(held.rows for held in state.files) if state else ()
+        return held_of((held.day, held.rows) for held in state.files) if state else ()
 
     def expire(self, feed: str, *, keep_hours: int, stray_seconds: float, spared: Collection[str] = ()) -> int:
         """Delete staged files that were forgotten; older versions, and so `keep_hours`, mean nothing here."""

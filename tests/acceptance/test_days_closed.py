@@ -70,3 +70,51 @@ def test_days_are_closed_exactly_once_though_the_daemon_is_killed_again_and_agai
         (day, metric) for day in days for metric in ("visits", "clicks")
     )
     assert {(row["version"], row["units"], row["sum"]) for row in found} == {(1, 20, 190.0)}
+
+
+DEFINED = """
+[[metrics]]
+name = "buyers"
+kind = "unique_users"
+event = "purchase"
+
+[[metrics]]
+name = "revenue"
+kind = "sum"
+event = "purchase"
+of = "event_metadata.amount"
+"""
+
+
+def test_a_signal_closes_the_days_of_all_feeds_and_metrics_of_events_are_computed(blobdrop: Blobdrop) -> None:
+    blobdrop.configure(DEFINED)
+    blobdrop.drop("a.csv", rows(1))
+    event = '{},purchase,,"{{""amount"": ""{}""}}","{{""userID"": ""u{}""}}"\n'
+    events = "".join(event.format(FIRST - 3600, number, number % 4) for number in range(10))
+    header = "timestamp,event_name,event_value,event_metadata,user\n"
+    blobdrop.drop("b.csv", (header + events).encode(), feed="events")
+    blobdrop.drop("s.csv", b"finished_date\n2026-03-01\n", feed="signals")
+    blobdrop.drop("bad.csv", b"finished_date\nsoon\n", feed="signals")
+
+    summary = blobdrop.once(code=1)
+
+    assert summary["markers"] == {"applied": 2, "refused": 2}
+    assert {day["feed"] for day in summary["days_closed"]} == {"events", "metrics"}
+    found = {row["metric_name"]: (row["feed"], row["rows"], row["units"], row["sum"]) for row in metric_days(blobdrop)}
+    assert found == {
+        "visits": ("metrics", 20, 20, 190.0),
+        "buyers": ("events", 10, 4, 4.0),
+        "revenue": ("events", 10, 4, 45.0),
+    }
+    assert blobdrop.once(code=0)["days_closed"] == []
+    verdicts = json.loads(blobdrop.run("status", "--json").stdout)["markers"]["verdicts"]
+    assert verdicts == {"applied": 2, "unreadable": 2}
+
+
+def test_a_metric_that_asks_for_a_column_there_is_not_keeps_the_daemon_from_starting(blobdrop: Blobdrop) -> None:
+    blobdrop.configure(DEFINED.replace("event_metadata.amount", "event_metdata.amount"))
+    for command in (("run", "--once"), ("config",)):
+        said = blobdrop.run(*command)
+        assert said.code == 2
+        assert "metrics (revenue): of = 'event_metdata.amount': there is no column 'event_metdata'" in said.stderr
+        assert "did you mean 'event_metadata'?" in said.stderr

@@ -362,8 +362,8 @@ def test_it_tells_whose_rows_it_holds(store: Store) -> None:
     commit(store, 1, rows("a", 2, _ingested_at=at), rows("b", 3))
     commit(store, 2, rows("a2", 1, customer=["globex"]), replaces=["a"])
     assert store.drops(FEED) == (
-        Held(drop_id="a2", customer="globex", rows=1, at=0.0),
-        Held(drop_id="b", customer="acme", rows=3, at=0.0),
+        Held(drop_id="a2", customer="globex", rows=1, at=0.0, days={"2026-03-01": 1}),
+        Held(drop_id="b", customer="acme", rows=3, at=0.0, days={"2026-03-01": 3}),
     )
     commit(store, 3, rows("c", 2, _ingested_at=at))
     assert store.drops(FEED)[-1].at == 1.0

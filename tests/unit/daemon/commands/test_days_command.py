@@ -201,6 +201,14 @@ def test_a_closed_day_is_restated_as_a_new_version_with_its_difference(place: Pl
     drop(rig, "more", rows(1, 4))
     run(rig)
     assert [row["version"] for row in metric_days(rig)] == [1, 1]
+    changed = {"rows_came": 4, "late_rows": 4, "rows_left": 0, "says": "4 rows came (4 late)"}
+    assert days.days(place.config, explain=None, json=True) == 0
+    (listed,) = place.json()["days"]
+    assert (listed["changed"], listed["late_rows"], listed["report"]["late_rows"]) == (changed, 4, 4)
+    assert days.days(place.config, explain=None, json=False) == 0
+    assert "changed since: 4 rows came (4 late)" in place.out()
+    facts = explain(place, "2026-03-01")["facts"]
+    assert "its figures have not: 4 rows came (4 late), by metrics/more.csv" in facts[2]
     assert closing.restate(place.config, day="2026-03-01", scope="default/metrics", reason="late", json=True) == 0
     assert place.json()["version"] == 2
     with pytest.raises(NotFoundError, match="version 2 of day 2026-03-01 of default/metrics is ready"):
@@ -223,6 +231,13 @@ def test_a_closed_day_is_restated_as_a_new_version_with_its_difference(place: Pl
         ("visits", 1, 6.0),
         ("visits", 2, 8.0),
     ]
+    told = explain(place, "2026-03-01")
+    assert told["facts"][2:] == [
+        "unlike version 1: 4 rows before, 8 now, 1 metric changed, because of metrics/more.csv",
+        "  visits by user_id: 6 before, 8 now (changed)",
+        "4 late rows of it are in the table",
+    ]
+    assert (told["late_rows"], told["report"]["late_rows"]) == (4, 4)
     for day, reason, words in (("2026-03-09", "x", "is open"), ("2026-03-01", "", "--reason is empty")):
         with pytest.raises((NotFoundError, ConfigError), match=words):
             closing.restate(place.config, day=day, scope="default/metrics", reason=reason, json=False)
