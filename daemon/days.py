@@ -261,7 +261,7 @@ class Closing:
             name=row.day,
             feed=row.feed,
             customer=row.customer,
-            reason=telling.discreet(reason),
+            reason=telling.discreet(reason, {"reject"}),
             remedy=remedy,
         )
 

@@ -282,6 +282,8 @@ def test_a_day_that_lacks_what_was_there_before_is_held(rig_of: Callable[..., Ri
     rig.loop.run_once()
     assert one(rig, 3).state is Day.CLOSED
     assert one(rig, 4).reason == "no rows of 'clicks', expected them (hold_if.metrics_missing)"
+    (said,) = rig.events("day.held")
+    assert said["reason"] == "no rows of '…', expected them (hold_if.metrics_missing)", "it stood in customers' cells"
 
 
 def test_a_feed_may_have_days_with_double_keys_held(rig_of: Callable[..., Rig]) -> None:
@@ -290,7 +292,7 @@ def test_a_feed_may_have_days_with_double_keys_held(rig_of: Callable[..., Rig]) 
     drop(rig, "a", rows(1) + rows(1).removeprefix(HEADER))
     mark(rig, 1)
     rig.loop.run_once()
-    assert "3 rows have the unit, day and metric (or the timeuuid) of another row" in one(rig).reason
+    assert "3 rows have the unit, day and metric of another row" in one(rig).reason
 
 
 def test_a_day_whose_worker_is_lost_is_held_with_the_reason(later: Rig) -> None:
