@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -64,7 +65,7 @@ class Notifier:
         #: When the first was seen of what is to be told next; None where there is nothing.
         self._first: float | None = None
         read = _read(file)
-        self._mark = beginning(ledger, clock()) if read is None else read
+        self._mark = beginning(ledger, clock()) if read is None else _within(read, ledger)
         if read is None:
             self._write()
 
@@ -137,6 +138,12 @@ class Notifier:
         except OSError as error:
             why = f"{self._file} cannot be written: {error.strerror}; give this user the right to"
             raise UndeliveredError(why) from error
+
+
+def _within(mark: Mark, ledger: Ledger) -> Mark:
+    """Return the mark, put back to what the ledger has: a backup that was restored knows less than was told."""
+    event, marker = ledger.watched.newest()
+    return replace(mark, event=min(mark.event, event), marker=min(mark.marker, marker))
 
 
 def _read(file: Path) -> Mark | None:

@@ -20,6 +20,7 @@ import pytest
 
 from daemon.delivering import ID, SIGNATURE, Command, Way, Webhook
 from daemon.errors import ConfigError, UndeliveredError
+from daemon.ledger.backup import back_up
 from daemon.ledger.days import Day
 from daemon.markers import Reading, Standing
 from daemon.messages import message
@@ -318,6 +319,23 @@ def test_what_is_undelivered_at_a_crash_is_told_after_the_next_start(rig: Rig, r
     last = notifier(rig, webhook(receiver))
     last._tell()
     assert len(receiver.got) == 2
+
+
+def test_with_an_older_ledger_put_back_what_happens_then_is_told(rig: Rig, receiver: Receiver) -> None:
+    backup = rig.folder / "backup.db"
+    back_up(rig.path, backup)
+    first = notifier(rig, webhook(receiver))
+    rig.take_in(**{f"bad{number}": bad(str(number)) for number in range(5)})
+    first._tell()
+    rig.close()
+    for name in ("", "-wal", "-shm"):
+        rig.path.with_name(f"ledger.db{name}").unlink(missing_ok=True)
+    backup.rename(rig.path)
+    rig.start()
+    again = notifier(rig, webhook(receiver))
+    rig.take_in(another=bad("another"))
+    again._tell()
+    assert [told["events"][0]["count"] for told in receiver.messages()] == [5, 1]
 
 
 def test_what_was_before_a_receiver_was_set_up_is_no_news(rig: Rig, receiver: Receiver) -> None:
