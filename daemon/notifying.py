@@ -33,8 +33,8 @@ LOOK_SECONDS: Final = 1.0
 REST: Final = 50
 #: Goes at what is left at the end of `run --once`.
 LAST_GOES: Final = 3
-#: Seconds that a stop waits for a delivery that is under way.
-STOP_SECONDS: Final = 2.0
+#: Seconds after which is written how far a receiver has come that had nothing to be told.
+WRITE_SECONDS: Final = 600.0
 
 
 class Notifier:
@@ -64,6 +64,7 @@ class Notifier:
         self._failures = 0
         #: When the first was seen of what is to be told next; None where there is nothing.
         self._first: float | None = None
+        self._written = time.monotonic()
         read = _read(file)
         self._mark = beginning(ledger, clock()) if read is None else _within(read, ledger)
         if read is None:
@@ -77,8 +78,11 @@ class Notifier:
         """Tell no more; what is undelivered is told after the next start."""
         self._stopped.set()
         self._way.stop()
+
+    def join(self, seconds: float) -> None:
+        """Wait so long until it has stopped; a delivery that is under way ends with the process."""
         if self._thread.is_alive():
-            self._thread.join(STOP_SECONDS)
+            self._thread.join(seconds)
 
     def finish(self) -> None:
         """Tell what there is to tell now, in a few goes, for a daemon that runs once."""
@@ -113,6 +117,8 @@ class Notifier:
         after, groups = self._news.since(self._mark, now)
         if not groups:
             self._mark, self._first = after, None
+            if time.monotonic() - self._written > WRITE_SECONDS:
+                self._write()
         elif self._first is None:
             self._first = now
         elif now - self._first >= self._window_seconds:
@@ -130,6 +136,7 @@ class Notifier:
             self._write()
 
     def _write(self) -> None:
+        self._written = time.monotonic()
         unfinished = self._file.with_name(f".{self._file.name}.tmp")
         try:
             unfinished.write_text(json.dumps(self._mark.to_json()) + "\n")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Final
 
 from daemon.health import Health
 from daemon.parts import Parts
 from daemon.settings import Settings
 from daemon.standing import Standings
+
+#: Seconds that a stop waits for messages that are being delivered, all together.
+STOP_SECONDS: Final = 2.0
 
 
 @contextmanager
@@ -54,3 +59,6 @@ def _telling(settings: Settings, parts: Parts, environ: Mapping[str, str], *, on
     finally:
         for notifier in notifiers:
             notifier.stop()
+        ends = time.monotonic() + STOP_SECONDS
+        for notifier in notifiers:
+            notifier.join(max(0.0, ends - time.monotonic()))

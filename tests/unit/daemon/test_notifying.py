@@ -359,6 +359,20 @@ def test_what_happens_within_a_window_is_one_message(rig: Rig, receiver: Receive
     assert len(receiver.got) == 1
 
 
+def test_how_far_it_has_come_is_written_now_and_then_though_nothing_was_told(
+    rig: Rig, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teller = notifier(rig, webhook(receiver))
+    file = rig.folder / "ledger.db.notify.ops"
+    begun = file.read_text()
+    rig.take_in(fine=good(2))
+    teller._look()
+    assert file.read_text() == begun
+    monkeypatch.setattr("daemon.notifying.WRITE_SECONDS", 0.0)
+    teller._look()
+    assert json.loads(file.read_text())["event"] > json.loads(begun)["event"]
+
+
 def test_a_slow_receiver_holds_up_nothing_and_a_stop_does_not_wait_for_it(rig: Rig) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hook = Webhook(f"http://127.0.0.1:{silent.getsockname()[1]}", secret="", timeout_seconds=4.0)
@@ -369,6 +383,7 @@ def test_a_slow_receiver_holds_up_nothing_and_a_stop_does_not_wait_for_it(rig: R
         silent.accept()[0].close()
         began = time.monotonic()
         teller.stop()
+        teller.join(0.5)
         assert time.monotonic() - began < 3
 
 
