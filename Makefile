@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 ROWS ?= 2000000
+MINUTES ?= 20
 KILLS ?= 200
 BIG_MB ?= 1024
 
 .DEFAULT_GOAL := check
-.PHONY: check run test thorough test-systemd crash lint types demo bench lock clean help
+.PHONY: check run test thorough test-systemd crash soak lint types demo bench audit lock clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +31,9 @@ test-systemd: $(VENV)/.test ## boot a real systemd and try the service in it; ne
 
 crash: $(VENV)/.test $(VENV)/.azurite ## kill the daemon at every step and 200 times at random, and stop it in a file of 1 GB: make crash KILLS=1000
 	BLOBDROP_TEST_KILLS=$(KILLS) BLOBDROP_TEST_BIG_MB=$(BIG_MB) $(BIN)/python -m pytest -q -s tests/acceptance/test_crashes.py tests/acceptance/test_azure_crashes.py tests/acceptance/test_decisions_killed.py tests/acceptance/test_random_kills.py
+
+soak: $(VENV)/.test $(VENV)/.azurite ## drops, markers and kills for 20 minutes, then every row counted: make soak MINUTES=60
+	$(BIN)/python -m tests.bench.soak --minutes $(MINUTES) $(SOAK)
 
 check: lint types test ## ruff, mypy and the tests
 
@@ -73,10 +77,17 @@ define install
 	touch $@
 endef
 
+# In an environment of its own, so that what audits is not part of what is audited.
+audit: deploy/audit.lock ## look for known holes in what the locks pin
+	@test -x $(VENV)/audit/bin/python || $(PYTHON) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/audit.lock
+	@$(VENV)/audit/bin/python deploy/audit.py
+
 lock: $(VENV)/.test ## pin the newest versions again (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml --group build -o deploy/requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -c deploy/requirements.lock pyproject.toml --group build --group test -o deploy/test.lock
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -c deploy/test.lock pyproject.toml --group build --group bench -o deploy/bench.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group pyproject.toml:audit -o deploy/audit.lock
 	cd tests/azurite && $(abspath $(BIN))/npm install --package-lock-only --omit-lockfile-registry-resolved=true --ignore-scripts --no-audit --no-fund
 
 clean: ## remove the environment and caches; drops and var stay

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import math
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +12,6 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import structlog
 
@@ -22,6 +20,7 @@ from daemon.config import Configuration, Settings
 from daemon.days import Closing
 from daemon.errors import ConfigError, ContractError, LedgerMissingError, LedgerOldError, WorkerError
 from daemon.feeds import Feeds
+from daemon.health import Health
 from daemon.ingest import Ingest
 from daemon.intake import Intake
 from daemon.ledger import Ledger
@@ -30,12 +29,14 @@ from daemon.ledger.opening import file_of
 from daemon.loop import LONGEST_PAUSE_SECONDS, Loop, Pace
 from daemon.measures import unfit
 from daemon.model import METRIC_DAYS, ContractSummary, Feed
+from daemon.observed import observed
 from daemon.parts import Parts, Rules
 from daemon.ready import Ready
 from daemon.receipts import Receipts
 from daemon.retention import STEP_SECONDS, Expiry, Retention
 from daemon.sources import Source
 from daemon.sources.folder import FolderSource
+from daemon.stopping import handling, leave, stopping
 from daemon.stores import Store
 from daemon.stores.delta import DeltaStore
 from daemon.systemd import Signs, Systemd
@@ -189,7 +190,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
     feeds = {feed.name: feed for feed in configuration.feeds()}
     source = source_of(settings, environ)
     with ExitStack() as stack:
-        stack.enter_context(_handling(_leave))
+        stack.enter_context(handling(leave))
         stack.callback(workers.stop)
         ledger = stack.enter_context(
             Ledger.open(settings.ledger.url, tables_exist=lambda: tables_exist(settings), now=time.time())
@@ -213,20 +214,23 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
             log=log,
         )
         systemd = Systemd.of(environ, os.getpid())
-        wired = _wired(settings, parts, systemd, once=once)
+        health = _health(settings, parts)
+        wired = _wired(settings, parts, (Signs(systemd), health), once=once, longest=systemd.beat_seconds)
         wake.append(wired.loop)
         stack.callback(wired.tidying.stop)
         found_again = wired.ingest.recover()
         if found_again:
             log.warning("drops.recovered", drops=found_again, note="the daemon stopped while they were worked")
-        stack.enter_context(_handling(_stopping(wired, systemd)))
+        stack.enter_context(handling(stopping(_stopping(wired, systemd))))
+        stack.enter_context(observed(settings, parts, health, environ, once=once))
         if not once:
             stack.enter_context(_watching(source, wired.loop))
         yield wired
 
 
-def _wired(settings: Settings, parts: Parts, systemd: Systemd, *, once: bool) -> Daemon:
-    signs = Signs(systemd)
+def _wired(
+    settings: Settings, parts: Parts, told: tuple[Signs, Health], *, once: bool, longest: float | None
+) -> Daemon:
     ingest = Ingest(parts)
     ready = Ready(parts, ingest.tallied, receipts=settings.source.leaves_receipts)
     intake = Intake(parts.source, parts.ledger, Feeds(tuple(parts.feeds.values())), at_work=ingest.at_work)
@@ -246,10 +250,10 @@ def _wired(settings: Settings, parts: Parts, systemd: Systemd, *, once: bool) ->
         ready=ready,
         closing=Closing(parts, ingest.tallied),
         ledger=parts.ledger,
-        pace=_pace(settings, systemd),
+        pace=_pace(settings, longest),
         log=parts.log,
-        beat=signs.completed,
-        gave_up=signs.gave_up,
+        beat=_all_told(*(one.completed for one in told)),
+        gave_up=_all_told(*(one.gave_up for one in told)),
         # What runs once ends when nothing is left, and would only break a compaction off.
         idle=_each(receipts, expiry.turn) if once else _each(receipts, tidying.turn, expiry.turn),
     )
@@ -300,11 +304,24 @@ def _rules(settings: Settings, *, once: bool) -> Rules:
     )
 
 
-def _pace(settings: Settings, systemd: Systemd) -> Pace:
+def _all_told(*those: Callable[[str], None]) -> Callable[[str], None]:
+    def tell(status: str) -> None:
+        for each in those:
+            each(status)
+
+    return tell
+
+
+def _health(settings: Settings, parts: Parts) -> Health:
+    tables = str(folder(settings.store.url, "store.url"))
+    return Health(ledger=parts.ledger, tally=parts.tally, tables=tables, poll_seconds=settings.source.poll_seconds)
+
+
+def _pace(settings: Settings, longest: float | None) -> Pace:
     return Pace(
         poll_seconds=settings.source.poll_seconds,
         settle_seconds=settings.source.settle_seconds,
-        longest_seconds=min(LONGEST_PAUSE_SECONDS, systemd.beat_seconds or LONGEST_PAUSE_SECONDS),
+        longest_seconds=min(LONGEST_PAUSE_SECONDS, longest or LONGEST_PAUSE_SECONDS),
     )
 
 
@@ -314,30 +331,13 @@ def _watching(source: Source, loop: Loop) -> Iterator[None]:
         yield
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    """End a daemon that is told to stop before its loop goes round: nothing has begun that could be half done."""
-    raise SystemExit(0)
+def _stopping(daemon: Daemon, systemd: Systemd) -> Callable[[], None]:
+    """Return what stops the loop, and whatever it waits for."""
 
-
-def _stopping(daemon: Daemon, systemd: Systemd) -> Callable[[int, FrameType | None], None]:
-    """Stop the loop on the first signal; a second one ends the process the hard way."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
+    def stop() -> None:
         systemd.stopping("ending the step that is under way")
         daemon.told.set()
         daemon.loop.stop()
         daemon.source.stop()
-        signal.signal(number, signal.SIG_DFL)
 
     return stop
-
-
-@contextmanager
-def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Have SIGTERM and SIGINT handled so, for the length of a `with`."""
-    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)

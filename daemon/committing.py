@@ -27,7 +27,7 @@ class Committing:
     def __init__(self, parts: Parts, claims: Claims) -> None:
         """Commit nothing yet."""
         self._ledger, self._store, self._quarantine = parts.ledger, parts.store, parts.quarantine
-        self._claims, self._feeds, self._clock = claims, parts.feeds, parts.clock
+        self._claims, self._feeds, self._clock, self._tally = claims, parts.feeds, parts.clock, parts.tally
 
     def commit(self, feed: str, prepared: Sequence[Prepared]) -> Sequence[Outcome]:
         """Commit units of one feed as one batch, and write their outcomes into the ledger; return these.
@@ -82,6 +82,7 @@ class Committing:
         promote_all(self._quarantine, batch)
         supersede_all(self._ledger, self._quarantine, batch.outcomes)
         self._ledger.record(batch, self._clock())
+        self._tally.commits[batch.feed] += 1
 
     def _superseding(
         self, feed: str, arriving: Sequence[Arriving], outcomes: Sequence[Outcome]

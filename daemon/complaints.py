@@ -16,9 +16,13 @@ from pydantic_core import ErrorDetails
 from daemon.feedsettings import DialectSettings, FeedSettings, HoldSettings
 from daemon.metricsettings import FilterSettings, MetricSettings, PartSettings
 from daemon.settings import LISTS, Settings
+from daemon.watchsettings import NotifySettings
 
 #: Characters of a value that a message shows.
 SHOWN: Final = 80
+#: Settings whose values are secrets, or may be; and what is shown instead.
+SECRET: Final = ("secret", "webhook")
+HIDDEN: Final = "***"
 #: How alike two names must be, from 0 to 1, before one is suggested for the other.
 LIKENESS: Final = 0.6
 
@@ -45,6 +49,7 @@ _TABLES: Final[Mapping[tuple[str, ...], type[BaseModel]]] = MappingProxyType(
         ("feeds", "[]", "dialect"): DialectSettings,
         ("feeds", "[]", "hold_if"): HoldSettings,
         ("metrics", "[]"): MetricSettings,
+        ("notify", "[]"): NotifySettings,
         ("metrics", "[]", "filters", "[]"): FilterSettings,
         **{("metrics", "[]", half): PartSettings for half in ("numerator", "denominator")},
         **{("metrics", "[]", half, "filters", "[]"): FilterSettings for half in ("numerator", "denominator")},
@@ -104,7 +109,9 @@ def _said(path: Place, one: ErrorDetails, data: Mapping[str, Any]) -> str:
         return f"{where}: this setting is needed: {_described(path)}"
     expected = _expected(path, one)
     return (
-        f"{where} = {_value(one['input'])}: {expected}" if where and _is_leaf(one["input"]) else _join(where, expected)
+        f"{where} = {_value(one['input'], path)}: {expected}"
+        if where and _is_leaf(one["input"])
+        else _join(where, expected)
     )
 
 
@@ -139,7 +146,9 @@ def _holds_tables(values: list[Any]) -> bool:
     return any(isinstance(value, dict) for value in values)
 
 
-def _value(value: Any) -> str:
+def _value(value: Any, path: Place) -> str:
+    if path[-1] in SECRET:
+        return HIDDEN
     if isinstance(value, bool):
         return str(value).lower()
     text = masked(repr(value))
@@ -163,11 +172,11 @@ def _expected(path: Place, one: ErrorDetails) -> str:
 
 def _expected_kind(path: Place, kind: str) -> str:
     """Say which kind of value is needed; nothing for kinds that no setting has."""
-    is_list = path[0] in LISTS
+    line = f"[[{path[0]}]]" if path[0] in LISTS else f"[{path[0]}]"
     if kind.startswith("model") and len(path) <= 2:  # noqa: PLR2004 - a section, or a feed
-        return f"expected a table: {f'[[{path[0]}]]' if is_list else f'[{path[0]}]'} on a line of its own"
+        return f"expected a table: {line} on a line of its own"
     if kind == "tuple_type" and len(path) == 1:
-        return f"expected a list of tables: [[{path[0]}]] on a line of its own"
+        return f"expected a list of tables: {line} on a line of its own"
     return next((f"expected {words}" for start, words in _TYPES if kind.startswith(start)), "")
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from statistics import median
 from typing import Any, Final
 
+from daemon import telling
 from daemon.committing import bring
 from daemon.daybounds import gaps, last_complete
 from daemon.errors import BlobdropError, UndoneError
@@ -241,6 +242,7 @@ class Closing:
             self._adrift = False
             raise
         ledger.record(batch, self._parts.clock())
+        self._tally.commits[METRIC_DAYS] += 1
         self._adrift = False
 
     def _resolve(self) -> None:
@@ -255,7 +257,12 @@ class Closing:
         self._days.hold(row, reason, report)
         remedy = f"blobdrop days close {row.day} --scope {row.customer}/{row.feed} --reason ..."
         self._parts.log.warning(
-            "day.held", name=row.day, feed=row.feed, customer=row.customer, reason=reason, remedy=remedy
+            "day.held",
+            name=row.day,
+            feed=row.feed,
+            customer=row.customer,
+            reason=telling.discreet(reason, {"reject"}),
+            remedy=remedy,
         )
 
     def _report(self, row: DayRow, asked: Asked, figures: Figures) -> Mapping[str, Any]:
@@ -319,7 +326,9 @@ def _reasons(feed: Feed, report: Mapping[str, Any]) -> Sequence[str]:
     missing = report["metrics_missing"]
     if rule.metrics_missing and missing:
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-        found.append(f"no rows of {', '.join(missing[:NAMED])}{more}, expected them (hold_if.metrics_missing)")
+        # In quotes, as they come from customers' cells: the log leaves them out.
+        named = ", ".join(map(repr, missing[:NAMED]))
+        found.append(f"no rows of {named}{more}, expected them (hold_if.metrics_missing)")
     if feed.on_duplicate_key is OnDuplicateKey.REJECT and report["superseded_rows"]:
         found.append(
             f"{report['superseded_rows']:,} rows have the {'timeuuid' if feed.measures else 'unit, day and metric'} of "

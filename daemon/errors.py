@@ -17,6 +17,7 @@ __all__ = [
     "DataError",
     "DecisionError",
     "DiskError",
+    "EndpointError",
     "FileProblem",
     "LedgerBusyError",
     "LedgerError",
@@ -27,6 +28,7 @@ __all__ = [
     "SetupError",
     "SourceError",
     "StoreError",
+    "UndeliveredError",
     "UndoneError",
     "UnreachableError",
     "WorkError",
@@ -96,6 +98,14 @@ class WorkerError(WorkError):
         """Keep what is known of the worker's end."""
         super().__init__(message)
         self.log, self.at, self.exitcode = log, at, exitcode
+
+
+class EndpointError(WorkError):
+    """The address of `http.listen` cannot be listened on: another program does, or the machine does not have it."""
+
+
+class UndeliveredError(WorkError):
+    """A message could not be delivered, as far as we know; it is tried again, under the same id."""
 
 
 class LedgerError(WorkError):

@@ -51,7 +51,7 @@ class Ingest:
         self._claims = Claims(parts.ledger, parts.quarantine, parts.clock)
         self._vetting = Vetting(parts, self._claims)
         self._committing = Committing(parts, self._claims)
-        self.tallied = Tally()
+        self.tallied: Tally = parts.tally
         self._deciding = Deciding(parts, self._committing, self.tallied, name_unit=self._name_unit, setup=self._setup)
         self._settling = Settling(parts.ledger, parts.source, parts.rules.after, log=parts.log, clock=parts.clock)
         self._waiting = Lineup(parts.workers.processes)
@@ -230,12 +230,14 @@ class Ingest:
             self._waiting.add(self._unit(feed, drops, known) for drops, known in again)
 
     def _bring(self, feed: str, prepared: Sequence[Prepared]) -> None:
-        outcomes = self._committing.commit(feed, prepared)
+        with self.tallied.timing("commit"):
+            outcomes = self._committing.commit(feed, prepared)
         drops = [self._claims[outcome.drop_id] for outcome in outcomes]
         batch = self._parts.ledger.last_batch(feed)
         for outcome in outcomes:
             self._tell(outcome, batch if outcome.state in IN_TABLE else 0)
-        self._settling.settle(drops)
+        with self.tallied.timing("settle"):
+            self._settling.settle(drops)
 
     def settle_late(self) -> None:
         """Settle objects whose drops have ended and that could not be settled then."""

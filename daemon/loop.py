@@ -159,6 +159,7 @@ class Loop:
         doubled = self._pace.poll_seconds * 2.0 ** min(self._failures, MOST_DOUBLINGS)
         pause = min(self._pace.longest_seconds, doubled)
         self._failures += 1
+        self._ingest.tallied.failed_turns += 1
         self._ended = self._ingest.tallied.done
         self._log.error("turn.failed", reason=str(error), again_in_seconds=pause)
         return pause
@@ -173,7 +174,9 @@ class Loop:
             self._arrived.clear()
             self._ingest.settle_late()
             self._ingest.decide()
-            self._admit(self._intake.look(), now)
+            with self._ingest.tallied.timing("list"):
+                arrivals = self._intake.look()
+            self._admit(arrivals, now)
         self._ingest.pump()
         self._closing.turn()
         if not self._ingest.busy or now >= self._next_tidying:

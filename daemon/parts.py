@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from daemon.model import After, Feed, Limits
 from daemon.quarantine import Quarantine
 from daemon.sources import Source
 from daemon.stores import Store
+from daemon.tally import Tally
 from daemon.workers import Workers
 
 
@@ -46,6 +47,8 @@ class Parts:
     wake: Callable[[], None]
     log: FilteringBoundLogger
     clock: Callable[[], float] = time.time
+    #: Where all of them count what they do.
+    tally: Tally = field(default_factory=Tally)
 
     @cached_property
     def quarantine(self) -> Quarantine:

@@ -38,8 +38,9 @@ class Receipts:
     def __init__(self, ledger: Ledger, source: Source, file: Path, *, log: FilteringBoundLogger) -> None:
         """Begin where the last run ended; without its file, with what happens from now on."""
         self._ledger, self._source, self._file, self._log = ledger, source, file, log
-        begun = _read(file)
-        self._since = ledger.decisions.newest()[0] if begun is None else begun
+        begun, newest = _read(file), ledger.decisions.newest()[0]
+        # A backup of the ledger that was restored knows less than receipts were left for.
+        self._since = newest if begun is None else min(begun, newest)
         if begun is None:
             self._write(self._since)
         self._told = ""

@@ -31,7 +31,7 @@ class Setbacks:
         """
         self._ledger, self._store, self._quarantine = parts.ledger, parts.store, parts.quarantine
         self._claims, self._lineup, self._unit_of, self._tell = claims, lineup, unit_of, tell
-        self._rules, self._log, self._clock = parts.rules, parts.log, parts.clock
+        self._rules, self._log, self._clock, self._tally = parts.rules, parts.log, parts.clock, parts.tally
 
     def broken(self, unit: Unit, error: BlobdropError) -> None:
         """Deal with a unit whose worker failed.
@@ -64,6 +64,7 @@ class Setbacks:
             wait = self._rules.retry_seconds * 2 ** (drop.attempt - 1)
             self._claims.give_back([drop.id], reason, log=log, wait_seconds=wait)
             fields = {"attempt": drop.attempt, "seconds": wait, "reason": telling.discreet(reason)}
+            self._tally.retries[drop.feed] += 1
             self._log.warning("drop.retried", **telling.of(drop), **fields)
             self._log.debug("drop.said", drop=drop.id, reason=reason, log=log)
             return

@@ -24,12 +24,13 @@ from daemon.model import (
     Limits,
 )
 from daemon.sections import Section, twice
+from daemon.watchsettings import HttpSettings, NotifySettings
 from validators.suggest import did_you_mean
 
 MB: Final = 1024**2
 SQLITE: Final = "sqlite:///"
 #: Settings that are lists of tables.
-LISTS: Final = ("feeds", "metrics")
+LISTS: Final = ("feeds", "metrics", "notify")
 
 
 def _folder(value: str) -> str:
@@ -216,6 +217,8 @@ class Settings(Section):
     limits: LimitSettings = Field(default_factory=LimitSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     logs: LogSettings = Field(default_factory=LogSettings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    notify: tuple[NotifySettings, ...] = ()
     feeds: tuple[FeedSettings, ...] = Field(BUILT_IN_FEEDS)
     metrics: tuple[MetricSettings, ...] = Field(())
 
@@ -235,6 +238,22 @@ class Settings(Section):
         if again := twice(feed.name.casefold() for feed in value):
             raise ValueError(f"two feeds are called {again!r}; each needs a name of its own")
         return value
+
+    @field_validator("notify")
+    @classmethod
+    def _receivers_differ(cls, value: tuple[NotifySettings, ...]) -> tuple[NotifySettings, ...]:
+        if again := twice(one.name.casefold() for one in value):
+            raise ValueError(f"two of them are called {again!r}; each needs a name of its own")
+        return value
+
+    @model_validator(mode="after")
+    def _receivers_know_feeds(self) -> Self:
+        known = {feed.name for feed in self.feeds}
+        for one in self.notify:
+            if wrong := [name for name in one.feeds if name not in known]:
+                hint = did_you_mean(wrong[0], sorted(known)) or f"the feeds are {', '.join(sorted(known))}"
+                raise ValueError(f"notify ({one.name}): feeds has {wrong[0]!r}, and no feed is called so; {hint}")
+        return self
 
     @model_validator(mode="after")
     def _metrics_have_feeds(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -52,6 +53,11 @@ class Systemd:
     def alive(self) -> bool:
         """Give a sign of life. Call it when work gets done, not from a timer: a loop that hangs is to be restarted."""
         return self._send("WATCHDOG=1")
+
+    def reloading(self, status: str) -> bool:
+        """Say that a changed configuration is being taken; `ready` ends that."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        return self._send(f"RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS={_line(status)}")
 
     def stopping(self, status: str) -> bool:
         """Say that the daemon was told to stop and is about to."""

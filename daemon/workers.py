@@ -9,6 +9,7 @@ import ctypes
 import importlib
 import resource
 import signal
+from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import CancelledError, Future
 from functools import partial
@@ -62,6 +63,8 @@ class Workers:
         self._memory_bytes = memory_mb * 1024**2
         self._timeout_seconds = timeout_seconds
         self._pool: Pool | None = None
+        #: Worker processes that ended before their work did, by what ended them: their time, a signal, themselves.
+        self.lost: Counter[str] = Counter()
         #: Of one process that computes days.
         self._days: Pool | None = None
 
@@ -121,6 +124,7 @@ class Workers:
         try:
             return future.result()
         except LostError as error:
+            self.lost[_ended_by(error)] += 1
             exitcode = None if error.overdue else error.exitcode
             raise WorkerError(self._lost(error), log=error.log, at=error.at, exitcode=exitcode) from error
         except RaisedError as error:
@@ -163,6 +167,13 @@ class Workers:
         if error.raised.memory:
             return f"it needs more memory than workers.memory_mb = {self._memory_bytes // 1024**2}"
         return f"the worker raised {error.raised.said}"
+
+
+def _ended_by(error: LostError) -> str:
+    if error.overdue:
+        return "timeout"
+    is_signal = error.exitcode is not None and error.exitcode < 0
+    return signal.Signals(-(error.exitcode or 0)).name if is_signal else "exit"
 
 
 def _begin(memory_bytes: int) -> None:

@@ -44,7 +44,7 @@ install_all() {
     [ -f "$environment/.complete" ] || build
     ln -sfn "venv-$state" "$program/venv"
     ln -sfn /opt/blobdrop/venv/bin/blobdrop "$command"
-    install -m 644 "$checkout/README.md" "$program/README.md"
+    install -m 644 "$checkout/README.md" "$checkout/deploy/alerts.yml" "$checkout/deploy/grafana.json" "$program/"
     configure
     install -m 644 "$checkout/deploy/blobdrop.service" "$unit"
     start

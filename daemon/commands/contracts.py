@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from daemon import app, logs
+from daemon.cloud.address import address
+from daemon.cloud.credentials import credential
 from daemon.commands.showing import Column, plural, print_json, print_table, say, shown
-from daemon.complaints import masked
+from daemon.complaints import HIDDEN, SECRET, masked
 from daemon.config import DEFAULT, Configuration, load
 from daemon.contracts import describe
 from daemon.errors import ConfigError, ContractError
 from daemon.feeds import Feeds
-from daemon.feedsettings import FeedSettings
 from daemon.ledger import FeedSummary
 from daemon.measures import unfit
 from daemon.model import ContractSummary, Feed
+from daemon.sections import Section
 from daemon.settings import LISTS, Settings
 from validators.sentences import printable
 
@@ -198,22 +200,31 @@ def _settings(configuration: Configuration) -> Iterator[tuple[str, Any, str]]:
             continue
         for key, value in getattr(configuration.settings, section).model_dump(mode="json").items():
             yield f"{section}.{key}", _masked(value), configuration.origin(section, key)
+    if configuration.settings.source.is_container:
+        url = configuration.settings.source.url
+        opens = credential(url, address(url), os.environ)
+        yield "source.url is opened by", opens.kind, opens.origin
     for number, feed in enumerate(configuration.settings.feeds):
-        yield from _feed_settings(number, feed, configuration)
+        yield from _listed("feeds", number, feed, configuration)
+    for number, receiver in enumerate(configuration.settings.notify):
+        yield from _listed("notify", number, receiver, configuration)
     file = configuration.origins.get("metrics", DEFAULT)
     for number, metric in enumerate(configuration.settings.metrics):
         for key, value in metric.model_dump(mode="json", exclude_defaults=True).items():
             yield f"metrics[{number}].{key}", value, file
 
 
-def _feed_settings(number: int, feed: FeedSettings, configuration: Configuration) -> Iterator[tuple[str, Any, str]]:
-    file = configuration.origins.get("feeds", DEFAULT)
-    for key, value in feed.model_dump(mode="json").items():
-        origin = file if key in feed.model_fields_set else DEFAULT
-        if key == "dialect" and isinstance(value, Mapping):
-            yield from ((f"feeds[{number}].dialect.{part}", each, origin) for part, each in value.items())
+def _listed(section: str, number: int, table: Section, configuration: Configuration) -> Iterator[tuple[str, Any, str]]:
+    """Yield the settings of one table of a list, such as a feed."""
+    file = configuration.origins.get(section, DEFAULT)
+    for key, value in table.model_dump(mode="json").items():
+        name, origin = f"{section}[{number}].{key}", file if key in table.model_fields_set else DEFAULT
+        inner = getattr(table, key)
+        if isinstance(inner, Section):
+            parts = ((part, file if part in inner.model_fields_set else DEFAULT) for part in value)
+            yield from ((f"{name}.{part}", value[part], of) for part, of in parts)
         else:
-            yield f"feeds[{number}].{key}", _masked(value), origin
+            yield name, HIDDEN if key in SECRET and value else _masked(value), origin
 
 
 def _masked(value: Any) -> Any:

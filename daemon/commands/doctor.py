@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import shutil
 import sys
@@ -78,6 +79,7 @@ def _findings(config: Path | None) -> Iterator[Finding]:
         return
     yield Finding("settings", "fine", f"read from {configuration.file or 'nothing; built in'}")
     yield from _contracts(configuration)
+    yield from _receivers(configuration)
     yield from _source(source, configuration)
     yield from _disks(configuration)
     yield from _ledger(configuration)
@@ -94,6 +96,18 @@ def _contracts(configuration: Configuration) -> Iterator[Finding]:
             yield Finding("contracts", "wrong", f"feed {feed.name!r}: {error}", "mend the contract")
     if names:
         yield Finding("contracts", "fine", f"loaded for {', '.join(names)}")
+
+
+def _receivers(configuration: Configuration) -> Iterator[Finding]:
+    """Look whether all is there that messages need; send none."""
+    wanted = configuration.settings.notify
+    for one in wanted:
+        try:
+            importlib.import_module("daemon.receivers").way(one, os.environ)
+            by = f"the command {one.command[0]}" if one.command else "a webhook"
+            yield Finding(f"notify: {one.name}", "fine", f"tells {', '.join(one.on)} by {by}")
+        except ConfigError as error:
+            yield Finding("settings", "wrong", str(error), "systemd gives the service its own credentials, and not you")
 
 
 def _source(source: Source, configuration: Configuration) -> Iterator[Finding]:

@@ -13,12 +13,14 @@ import structlog
 from daemon import app
 from daemon.config import Configuration
 from daemon.errors import BlobdropError
+from daemon.systemd import Systemd
 
 
 class Reload:
     """Whether SIGHUP has asked for the configuration to be read again; the loop that goes round then ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, systemd: Systemd) -> None:
+        self._systemd = systemd
         self._is_asked = False
         self._daemon: app.Daemon | None = None
 
@@ -43,6 +45,7 @@ class Reload:
 
     def _ask(self, _number: int, _frame: FrameType | None) -> None:
         self._is_asked = True
+        self._systemd.reloading("taking the changed configuration")
         if self._daemon is not None:
             self._daemon.loop.stop()
             self._daemon.source.stop()
@@ -61,7 +64,7 @@ def serve(first: Configuration, read: Callable[[], Configuration], begun: Callab
     Raises:
         BlobdropError: the first configuration is wrong, or the work cannot be done.
     """
-    reload, log = Reload(), structlog.get_logger()
+    reload, log = Reload(Systemd.of(os.environ, os.getpid())), structlog.get_logger()
     current, wanted, goes_on = first, first, True
     with reload.heeded():
         while goes_on:

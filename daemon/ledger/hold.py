@@ -63,18 +63,36 @@ def held(ledger: Path, now: float) -> Iterator[Hold]:
         LedgerError: its lock file cannot be made or locked.
     """
     path = _lock_of(ledger)
-    try:
-        lock = _Lock(path)
-    except OSError as error:
-        raise LedgerError(f"lock file {path} cannot be opened: {error.strerror}. Check the rights on it") from error
-    try:
-        _take(lock, path)
+    with _taken(path) as lock:
         hold = Hold(session=uuid.uuid4().hex[:12], crashed=_crashed(lock))
         _write(lock, path, json.dumps({"pid": os.getpid(), "since": now, **asdict(hold)}))
         # A forked worker shares the lock; it must not keep it when the daemon is killed and the worker lives on.
         os.register_at_fork(after_in_child=lock.close)
         yield hold
         _write(lock, path, "")
+
+
+@contextmanager
+def alone(ledger: Path) -> Iterator[None]:
+    """Keep daemons from holding the ledger for the length of a `with`; what the last one has left is still known then.
+
+    Raises:
+        LedgerBusyError: one holds it.
+        LedgerError: its lock file cannot be made or locked.
+    """
+    with _taken(_lock_of(ledger)):
+        yield
+
+
+@contextmanager
+def _taken(path: Path) -> Iterator[_Lock]:
+    try:
+        lock = _Lock(path)
+    except OSError as error:
+        raise LedgerError(f"lock file {path} cannot be opened: {error.strerror}. Check the rights on it") from error
+    try:
+        _take(lock, path)
+        yield lock
     finally:
         lock.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from daemon.durable import make_folder, sync
 from daemon.errors import LedgerError, LedgerMissingError
 from daemon.ledger import tables
 from daemon.ledger.database import RESTORE, Database
+from daemon.ledger.hold import alone
 
 
 def file_of(url: str) -> Path:
@@ -41,6 +42,7 @@ def open_ledger(path: Path, *, tables_exist: Callable[[], bool], now: float) -> 
 
     Raises:
         LedgerMissingError: there is none, or an empty file, and `tables_exist()` says that there was one.
+        LedgerBusyError: it is an older program's, whose daemon runs.
         LedgerError: it cannot be made, read or brought up to date.
     """
     new = not path.exists()
@@ -53,7 +55,7 @@ def open_ledger(path: Path, *, tables_exist: Callable[[], bool], now: float) -> 
             _refuse_loss(path, tables_exist)
         database.use_wal()
         if revision != tables.HEAD:
-            _bring_up_to_date(database, now)
+            _bring_up_to_date(database, now, new=revision is None)
     return database
 
 
@@ -131,9 +133,12 @@ def _make_file(path: Path) -> None:
         ) from error
 
 
-def _bring_up_to_date(database: Database, now: float) -> None:
-    """Make or migrate the tables in one transaction, which also keeps a second process out."""
-    with database.writing() as connection:
+def _bring_up_to_date(database: Database, now: float, *, new: bool) -> None:
+    """Make or migrate the tables in one transaction, which also keeps a second process out.
+
+    An older program's daemon may be at work: tables that change under it could make it lose what it writes.
+    """
+    with nullcontext() if new else alone(database.path), database.writing() as connection:
         # Looked at again: another process may have done it while this one waited for the lock.
         revision = _revision(connection, database.path)
         if revision is None:

@@ -23,6 +23,7 @@ from daemon.ledger.rows import Kind, noted, storable
 from daemon.ledger.tables import drops
 from daemon.ledger.verdicts import watermarks
 from daemon.ledger.versions import Versions
+from daemon.ledger.watched import Watched
 from daemon.model import Batch, Drop, Found, Outcome, State, numbered
 
 #: Where a go may begin. A failed drop needs `retry` first; an unmatched one may have a feed since.
@@ -66,6 +67,11 @@ class Ledger(Queries):
     def days(self) -> Days:
         """Which days are ready, held and closed."""
         return Days(self._database)
+
+    @cached_property
+    def watched(self) -> Watched:
+        """What those who watch from outside want to know."""
+        return Watched(self._database)
 
     @cached_property
     def versions(self) -> Versions:

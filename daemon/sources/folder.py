@@ -120,7 +120,10 @@ class FolderSource:
             hidden = f"{folder}/.{file[:HIDDEN_NAME]}.tmp"
             with _explained(path, "see that the daemon's user may write there"):
                 os.makedirs(folder, exist_ok=True)
-                with open(hidden, "wb") as unfinished:  # noqa: PTH123 - the name may be any bytes
+                # A link that somebody laid there would have us write elsewhere.
+                with suppress(FileNotFoundError):
+                    os.unlink(hidden)  # noqa: PTH108 - the name may be any bytes
+                with open(hidden, "xb") as unfinished:  # noqa: PTH123 - as above
                     unfinished.write(data)
                 os.replace(hidden, path)  # noqa: PTH105
 

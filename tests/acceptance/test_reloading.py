@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import time
+from pathlib import Path
 
 from tests.acceptance.conftest import RUNNING, Blobdrop, wait_for
 from tests.corpus import text
@@ -55,3 +57,24 @@ def test_a_wrong_configuration_is_told_and_the_old_one_stays(blobdrop: Blobdrop)
     blobdrop.drop("a.csv", text.good(3))
     blobdrop.wait_settled(1)
     assert blobdrop.stop() == 0
+
+
+def test_asked_to_reload_while_it_starts_it_runs_all_the_same(blobdrop: Blobdrop) -> None:
+    blobdrop.configure(FEED.format(name="metrics"))
+    blobdrop.begin()
+    assert blobdrop.process is not None
+    status = Path(f"/proc/{blobdrop.process.pid}/status")
+    wait_for(lambda: is_hup_kept_out(status.read_text()), "it keeps the signal from ending it", every=0.001)
+    while RUNNING not in blobdrop.log:
+        hang_up(blobdrop)
+        time.sleep(0.02)
+        assert blobdrop.process.poll() is None
+    blobdrop.drop("a.csv", text.good(3))
+    blobdrop.wait_settled(1)
+    assert blobdrop.stop() == 0
+
+
+def is_hup_kept_out(status: str) -> bool:
+    """Tell whether SIGHUP, signal 1 and thus bit 0, is ignored or caught."""
+    masks = [line.split()[1] for line in status.splitlines() if line.startswith(("SigIgn:", "SigCgt:"))]
+    return any(int(mask, 16) & 1 for mask in masks)

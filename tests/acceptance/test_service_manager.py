@@ -131,3 +131,20 @@ def test_an_outage_is_told_and_does_not_look_like_a_hang(blobdrop: Blobdrop, man
     (blobdrop.folder / "away").rename(blobdrop.root)
     manager.wait("STATUS=waiting for drops", after=1)
     assert blobdrop.stop(signal.SIGTERM) == 0
+
+
+def test_a_reload_is_told_with_its_time_and_over_when_a_turn_has_been_completed(
+    blobdrop: Blobdrop, manager: Manager
+) -> None:
+    blobdrop.start()
+    manager.wait("READY=1")
+    assert blobdrop.process is not None
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    blobdrop.process.send_signal(signal.SIGHUP)
+    manager.wait("RELOADING=1")
+    asked = int(manager.wait("MONOTONIC_USEC=").partition("=")[2])
+    assert before <= asked <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    manager.wait("READY=1", after=1)
+    told = manager.told()
+    assert told.index("RELOADING=1") < len(told) - told[::-1].index("READY=1")
+    assert blobdrop.stop() == 0

@@ -183,3 +183,22 @@ def test_a_wrong_configuration_ends_it_for_good_and_says_why(service: Machine) -
     assert "sauce" in service.run("journalctl", "-u", UNIT, "--no-pager", "-o", "cat", "-n", "20")
     file.write_text(right)
     service.run("systemctl", "reset-failed", UNIT)
+
+
+def test_it_answers_watchers_and_tells_people_from_within_its_sandbox(service: Machine) -> None:
+    file = service.root / "etc" / "blobdrop" / "blobdrop.toml"
+    right = file.read_text()
+    page = 'command = ["sh", "-c", "cat >> /var/lib/blobdrop/told.json; echo >> /var/lib/blobdrop/told.json"]'
+    told = f'[[notify]]\nname = "ops"\non = ["drop_rejected"]\nwindow_seconds = 1\n{page}\n'
+    file.write_text(f'{right}\n[http]\nlisten = "127.0.0.1:9464"\n{told}')
+    service.run("systemctl", "reload", UNIT)
+    service.wait(lambda: [e for e in service.events() if e["event"] == "http.listening"], "it listens")
+    service.drop("rejected.csv", b"nothing,of,ours\n1,2,3\n")
+    service.wait(lambda: [e for e in service.events() if e["event"] == "notify.delivered"], "people are told")
+
+    assert '"count": 1' in (service.state / "told.json").read_text()
+    ask = "import sys, urllib.request as r; sys.stdout.write(r.urlopen('http://127.0.0.1:9464/' + sys.argv[1]).read().decode())"
+    assert 'blobdrop_drops_total{feed="metrics",state="rejected"} 1.0' in service.run("python3", "-c", ask, "metrics")
+    assert '"ok": true' in service.run("python3", "-c", ask, "readyz")
+    file.write_text(right)
+    service.run("systemctl", "restart", UNIT)

@@ -51,7 +51,7 @@ def test_each_line_of_hardening_has_its_reason() -> None:
 
 
 def test_what_opens_a_container_is_loaded_under_the_names_that_the_daemon_looks_for() -> None:
-    from_unit = re.findall(r"(?m)^LoadCredential=([A-Z_]+):", UNIT.read_text())
+    from_unit = re.findall(r"(?m)^LoadCredential=(AZURE_[A-Z_]+):", UNIT.read_text())
     source = (DEPLOY.parent / "daemon" / "cloud" / "credentials.py").read_text()
     assert from_unit == re.findall(r'"(AZURE_STORAGE_[A-Z_]+)"', source)
 
@@ -73,7 +73,8 @@ def checkout(tmp_path: Path) -> Path:
     for package in ("daemon", "validators"):
         shutil.copytree(DEPLOY.parent / package, made / package, ignore=shutil.ignore_patterns("__pycache__"))
     (made / "deploy").mkdir()
-    for name in ("deploy/install.sh", "deploy/blobdrop.service", "deploy/blobdrop.toml", "pyproject.toml", "README.md"):
+    ours = ("install.sh", "blobdrop.service", "blobdrop.toml", "alerts.yml", "grafana.json")
+    for name in (*(f"deploy/{each}" for each in ours), "pyproject.toml", "README.md"):
         shutil.copy(DEPLOY.parent / name, made / name)
     lock = (DEPLOY / "requirements.lock").read_text()
     builds = re.findall(r"(?m)^setuptools==(?:.*\n)(?:[ ].*\n)*", lock)

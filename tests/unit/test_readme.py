@@ -13,6 +13,7 @@ from daemon.config import NAMED
 from daemon.feedsettings import DialectSettings, FeedSettings, HoldSettings
 from daemon.metricsettings import FilterSettings, MetricSettings
 from daemon.settings import LISTS, Settings
+from daemon.watchsettings import NotifySettings
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -23,6 +24,7 @@ def settings() -> Iterator[str]:
             assert field.annotation is not None
             yield from (f"{section}.{key}" for key in field.annotation.model_fields)
     yield from FeedSettings.model_fields
+    yield from NotifySettings.model_fields
     yield from (f"dialect.{key}" for key in DialectSettings.model_fields)
     yield from (f"hold_if.{key}" for key in HoldSettings.model_fields)
     yield from MetricSettings.model_fields

@@ -17,6 +17,7 @@ from daemon.errors import ConfigError, ContractError, LedgerBusyError, LedgerErr
 from daemon.ledger import Ledger
 from daemon.model import After, State
 from daemon.sources.folder import FolderSource
+from daemon.stopping import handling, leave
 from tests.unit.daemon.conftest import METRICS, Here, dirty, good
 
 FILE = """
@@ -141,13 +142,13 @@ def handlers() -> list[Any]:
 
 def test_handlers_are_those_from_before_in_the_end() -> None:
     before = handlers()
-    with app._handling(app._leave):
-        assert handlers() == [app._leave] * 2
+    with handling(leave):
+        assert handlers() == [leave] * 2
     assert handlers() == before
 
 
 def test_told_to_stop_before_anything_has_begun_it_just_ends() -> None:
-    with pytest.raises(SystemExit) as caught, app._handling(app._leave):
+    with pytest.raises(SystemExit) as caught, handling(leave):
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.code == 0
 

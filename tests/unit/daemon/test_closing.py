@@ -188,7 +188,7 @@ def test_a_day_without_rows_is_held_where_metrics_are_expected(rig_of: Callable[
         drop(rig, str(day), rows(day))
     mark(rig, 4)
     rig.loop.run_once()
-    assert one(rig, 4).reason == "no rows of visits, expected them (hold_if.metrics_missing)"
+    assert one(rig, 4).reason == "no rows of 'visits', expected them (hold_if.metrics_missing)"
 
 
 def test_each_customer_has_days_of_its_own(later: Rig) -> None:
@@ -281,7 +281,9 @@ def test_a_day_that_lacks_what_was_there_before_is_held(rig_of: Callable[..., Ri
     mark(rig, 4)
     rig.loop.run_once()
     assert one(rig, 3).state is Day.CLOSED
-    assert one(rig, 4).reason == "no rows of clicks, expected them (hold_if.metrics_missing)"
+    assert one(rig, 4).reason == "no rows of 'clicks', expected them (hold_if.metrics_missing)"
+    (said,) = rig.events("day.held")
+    assert said["reason"] == "no rows of '…', expected them (hold_if.metrics_missing)", "it stood in customers' cells"
 
 
 def test_a_feed_may_have_days_with_double_keys_held(rig_of: Callable[..., Rig]) -> None:

@@ -12,6 +12,7 @@ from daemon.errors import ConfigError
 from daemon.settings import LimitSettings, SourceSettings, WorkerSettings
 
 FEED = '[[feeds]]\nname = "orders"\npaths = ["orders/**"]\ncontract = "orders.py:Orders"\n'
+NOTIFY = '[[notify]]\nname = "ops"\non = ["day_held"]\nwebhook = "https://h.example/x"\n'
 KNOWN_CODECS = "there is no such encoding; utf-8, utf-16 and windows-1252 are common ones"
 
 
@@ -60,6 +61,34 @@ def told(folder: Path, text: str) -> str:
             "feeds[0] (orders): timezone = 'Mars/Base': there is no such time zone; Etc/GMT+8 and",
         ),
         (FEED + "max_rejected_ratio = 2", "feeds[0] (orders): max_rejected_ratio = 2: expected a number from 0 to 1"),
+        (
+            FEED + "hold_if = { row_below = 1 }",
+            "feeds[0] (orders): hold_if.row_below: there is no such setting; did you",
+        ),
+        (FEED + "dialect = { delimeter = 1 }", "dialect.delimeter: there is no such setting; did you mean delimiter?"),
+        ("[http]\nlisten_on = 1", "http.listen_on: there is no such setting; did you mean listen?"),
+        (
+            '[http]\nlisten = "0.0.0.0:80"',
+            "http: listen = '0.0.0.0:80' can be reached by other machines, and nobody is asked for a password",
+        ),
+        ("[notify]\nname = 1", "notify: expected a list of tables: [[notify]] on a line of its own"),
+        ("[[notifies]]\nname = 1", "notifies: there is no such setting; did you mean notify?"),
+        (
+            NOTIFY + "windows_seconds = 1",
+            "notify[0] (ops): windows_seconds: there is no such setting; did you mean wind",
+        ),
+        (NOTIFY + "window_seconds = 0", "notify[0] (ops): window_seconds = 0: expected a number from 1 to 86,400"),
+        (NOTIFY.replace("day_held", "day_hold"), "notify[0] (ops): on[0] = 'day_hold': expected one of drop_rejected"),
+        (NOTIFY.replace('"day_held"', ""), "notify[0] (ops): on = []: expected at least one of drop_rejected,"),
+        (NOTIFY.replace("https:", "ftp:"), "webhook = ***: expected a URL such as https://hooks.example.org/blobdrop"),
+        (NOTIFY + 'command = ["x"]', "expected one of webhook, webhook_from and command; found webhook and command"),
+        (NOTIFY + 'arrive_by = "25:00"', "arrive_by = '25:00': expected a time of day from 00:00 to 23:59"),
+        (NOTIFY + 'arrive_by = "09:00"', "nothing_arrived in on and arrive_by go together"),
+        (
+            NOTIFY + 'feeds = ["metric"]',
+            "notify (ops): feeds has 'metric', and no feed is called so; did you",
+        ),
+        (NOTIFY + NOTIFY, "notify: two of them are called 'ops'; each needs a name of its own"),
         (FEED + "time_zone = 3", "feeds[0] (orders): time_zone: there is no such setting; did you mean timezone?"),
         (FEED + 'key = "a"', 'feeds[0] (orders): key = \'a\': expected a list, such as ["a", "b"]'),
         (FEED + "row_wise = [true]", "feeds[0] (orders): row_wise[0] = true: expected text in quotes"),
@@ -147,3 +176,16 @@ def test_the_bounds_of_a_number_are_told_in_words() -> None:
     assert rule(WorkerSettings.model_fields["processes"]) == "a whole number from 1 to 256"
     assert rule(LimitSettings.model_fields["max_line_mb"]) == "a number above 0 up to 1,024"
     assert rule(SourceSettings.model_fields["url"]) == ""
+
+
+def test_a_value_that_may_be_a_secret_is_not_shown(tmp_path: Path) -> None:
+    message = told(tmp_path, NOTIFY.replace("https://h.example/x", "h.example/t0k3n") + "secret = [7734]")
+    assert "webhook = ***: expected a URL" in message
+    assert "secret = ***: expected text in quotes" in message
+    assert "t0k3n" not in message
+    assert "7734" not in message
+
+
+def test_a_setting_that_names_a_secret_has_a_variables_name(tmp_path: Path) -> None:
+    said = "expected the name of a variable such as NOTIFY_SECRET; those with BLOBDROP_ are settings"
+    assert said in told(tmp_path, NOTIFY + 'secret_from = "BLOBDROP_X"')

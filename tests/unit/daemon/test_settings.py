@@ -12,9 +12,10 @@ from pydantic.fields import FieldInfo
 
 from daemon.complaints import rule
 from daemon.config import load
-from daemon.feedsettings import DialectSettings, FeedSettings
+from daemon.feedsettings import DialectSettings, FeedSettings, HoldSettings
 from daemon.metricsettings import FilterSettings, MetricSettings
 from daemon.settings import LISTS, Settings
+from daemon.watchsettings import NotifySettings
 
 FILE = Path(__file__).parents[3] / "deploy" / "blobdrop.toml"
 #: Settings that stand in the file as comments: a # with nothing behind it.
@@ -29,6 +30,8 @@ def fields() -> Iterator[tuple[str, FieldInfo]]:
             yield from field.annotation.model_fields.items()
     yield from FeedSettings.model_fields.items()
     yield from DialectSettings.model_fields.items()
+    yield from HoldSettings.model_fields.items()
+    yield from NotifySettings.model_fields.items()
     yield from MetricSettings.model_fields.items()
     yield from FilterSettings.model_fields.items()
 
@@ -48,8 +51,11 @@ def test_the_file_as_it_is_changes_nothing(tmp_path: Path, monkeypatch: pytest.M
 def test_with_every_comment_taken_away_it_has_every_setting_at_its_default(text: str) -> None:
     everything = tomllib.loads(COMMENTED.sub("", text))
 
-    metrics = everything.pop("metrics")
+    receivers, metrics = everything.pop("notify"), everything.pop("metrics")
     assert Settings.model_validate(everything) == Settings()
+    assert [list(one) for one in receivers] == [list(NotifySettings.model_fields)]
+    given = NotifySettings.model_validate(receivers[0])
+    assert given == NotifySettings(name=given.name, on=given.on, webhook=given.webhook)
     for section, field in Settings.model_fields.items():
         if section not in LISTS:
             assert field.annotation is not None
@@ -71,7 +77,19 @@ def test_each_setting_is_explained_with_its_unit_and_bounds(text: str, name: str
 
 
 def test_a_number_has_both_bounds_and_says_its_unit() -> None:
-    units = ("seconds", "mb", "processes", "files", "attempts", "columns", "ratio", "days", "requests")
+    units = (
+        "seconds",
+        "mb",
+        "processes",
+        "files",
+        "attempts",
+        "columns",
+        "ratio",
+        "days",
+        "requests",
+        "_above",
+        "_below",
+    )
     for name, field in fields():
         if field.annotation in (int, float):
             assert re.search(r"(from|above) [\d,.]+ (up )?to [\d,.]+$", rule(field)), name

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import os
+
 import pytest
 
-from daemon.commands import contracts
+from daemon.commands import contracts, doctor
+from daemon.config import load
 from daemon.errors import ConfigError, ContractError
 from tests.unit.daemon.commands.conftest import Place
 
@@ -74,3 +78,65 @@ def test_metrics_of_events_are_shown_and_tried_against_the_contract(place: Place
     place.config.write_text(f'{text}{EVENTS}feed = "metrics"\n')
     with pytest.raises(ConfigError, match="its rows are metrics already"):
         contracts.config(place.config, json=False)
+
+
+#: A secret for each place that may hold one.
+KEY = base64.b64encode(b"k3y" * 20).decode()
+HOOK = """
+[[notify]]
+name = "ops"
+on = ["day_held"]
+webhook = "https://me:pa55@hooks.example/s3rvice/t0ken?key=qu3ry"
+secret = "hm4c"
+[[notify]]
+name = "others"
+on = ["day_held"]
+webhook_from = "HOOK"
+secret_from = "SIGNS"
+"""
+SECRETS = {
+    "AZURE_STORAGE_KEY": KEY,
+    "AZURE_STORAGE_SAS_TOKEN": "sv=1&sig=s4s",
+    "AZURE_STORAGE_CONNECTION_STRING": f"AccountName=devstoreaccount1;AccountKey={KEY}",
+    "HOOK": "https://hooks.example/h00k",
+    "SIGNS": "s1gns",
+}
+SHOWN_NOWHERE = (KEY, "s4s", "pa55", "t0ken", "qu3ry", "hm4c", "h00k", "s1gns", "1nurl", "pgs3cret")
+
+
+@pytest.mark.parametrize("variable", [*SECRETS, ""])
+@pytest.mark.parametrize("json", [True, False])
+def test_no_secret_is_shown_wherever_it_stands(
+    place: Place, monkeypatch: pytest.MonkeyPatch, variable: str, *, json: bool
+) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value) if name in (variable, "HOOK", "SIGNS") else monkeypatch.delenv(name, False)
+    url = "http://127.0.0.1:1/devstoreaccount1/drops?sv=1&sig=1nurl"
+    text = place.config.read_text().replace('url = "drops"', f'url = "{url}"')
+    place.config.write_text(text.replace("[[feeds]]", f"{HOOK}\n[[feeds]]"))
+    contracts.config(place.config, json=json)
+    said = place.out()
+    opened = {"": "source.url", "HOOK": "source.url", "SIGNS": "source.url"}.get(variable, variable)
+    assert "source.url is opened by" in said
+    assert opened in said
+    assert not [secret for secret in SHOWN_NOWHERE if secret in said]
+    assert not [secret for secret in SHOWN_NOWHERE if secret in repr(load(place.config, os.environ).settings.notify)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        'source.url = "https://me:pgs3cret@account.blob.core.windows.net/c"',
+        'ledger.url = "postgresql://me:pgs3cret@host/db"',
+        'store.url = "az://c?sig=1nurl"',
+        'notify = [{ name = "a", on = ["day_held"], webhook = "t0ken", secret = "hm4c" }]',
+        'notify = [{ name = "a", on = ["day_hold"], webhook = "https://h/t0ken", secret = "hm4c" }]',
+        'notify = [{ name = "a", on = ["day_held"], webhook = "https://h/t0ken", command = ["x"], secret = ["hm4c"] }]',
+    ],
+)
+def test_a_wrong_setting_is_told_without_the_secret_in_it(place: Place, wrong: str) -> None:
+    place.config.write_text(wrong)
+    with pytest.raises(ConfigError) as caught:
+        contracts.config(place.config, json=False)
+    assert doctor.doctor(place.config, json=True) == 2
+    assert not [secret for secret in SHOWN_NOWHERE if secret in f"{caught.value}{place.out()}"]

@@ -17,12 +17,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command as alembic
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from daemon.errors import LedgerError, LedgerMissingError
+from daemon.errors import LedgerBusyError, LedgerError, LedgerMissingError
 from daemon.ledger import Ledger, database, tables
 from daemon.ledger.database import Database
+from daemon.ledger.hold import held
 from daemon.ledger.opening import file_of, migrate
 from tests.unit.daemon.ledger.conftest import World
 
@@ -125,6 +127,22 @@ class TestMakingOne:
         assert len(identities) == 1
 
 
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """A ledger of the first program."""
+    path = tmp_path / "older.db"
+    path.touch()
+    database = Database(path)
+    config = Config()
+    config.set_main_option("script_location", str(Path(tables.__file__).parent / "migrations"))
+    with database.writing() as connection:
+        config.attributes["connection"] = connection
+        alembic.upgrade(config, tables.REVISIONS[0])
+        connection.execute(tables.about.insert(), {"identity": "kept", "created_at": 1.0})
+    database.close()
+    return path
+
+
 class TestMigrations:
     def test_migrating_from_nothing_gives_the_same_tables_as_making_them(self, world: World, tmp_path: Path) -> None:
         path = tmp_path / "migrated.db"
@@ -185,6 +203,45 @@ class TestMigrations:
         for opened in (world.open, partial(Ledger.open_read, world.url)):
             with pytest.raises(LedgerError, match=r"newer program \(revision 9999, .*Upgrade blobdrop"):
                 opened()
+
+    def test_an_older_ledger_is_brought_up_to_date_with_all_that_is_in_it(self, older: Path) -> None:
+        Ledger.open(url_of(older), tables_exist=lambda: True, now=2.0).close()
+        with Ledger.open_read(url_of(older)) as ledger:
+            assert ledger.identity == "kept"
+            assert ledger.days.unclosed() == ()
+
+    def test_an_older_ledger_is_left_alone_while_its_own_daemon_runs(self, older: Path) -> None:
+        before = shape_of(older)
+        with held(older, 1.0), pytest.raises(LedgerBusyError, match=r"holds this ledger"):
+            Ledger.open(url_of(older), tables_exist=lambda: True, now=2.0)
+        assert shape_of(older) == before
+
+    def test_what_a_crash_has_left_is_known_after_a_migration_too(self, older: Path) -> None:
+        with pytest.raises(RuntimeError), held(older, 1.0) as crashed:
+            raise RuntimeError
+        Ledger.open(url_of(older), tables_exist=lambda: True, now=2.0).close()
+        with held(older, 3.0) as hold:
+            assert hold.crashed == (crashed.session,)
+
+    def test_processes_that_migrate_a_ledger_at_once_do_it_once(self, older: Path, tmp_path: Path) -> None:
+        code = (
+            "import sys, time, pathlib\n"
+            "from daemon.errors import LedgerBusyError\n"
+            "from daemon.ledger import Ledger\n"
+            "while not pathlib.Path(sys.argv[2]).exists(): time.sleep(0.001)\n"
+            "try: print(Ledger.open(sys.argv[1], tables_exist=lambda: True, now=1.0).identity)\n"
+            "except LedgerBusyError: print('busy')\n"
+        )
+        go = tmp_path / "go"
+        command = [sys.executable, "-c", code, url_of(older), str(go)]
+        started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(3)]
+        go.touch()
+        said = [process.communicate(timeout=90)[0].strip() for process in started]
+        assert [process.returncode for process in started] == [0, 0, 0]
+        assert "kept" in said
+        assert set(said) <= {"kept", "busy"}
+        with Ledger.open_read(url_of(older)) as ledger:
+            assert ledger.drops() == ()
 
     def test_a_command_on_a_ledger_of_an_older_program_says_start_the_daemon(
         self, world: World, monkeypatch: pytest.MonkeyPatch
