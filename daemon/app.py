@@ -31,6 +31,7 @@ from daemon.loop import LONGEST_PAUSE_SECONDS, Loop, Pace
 from daemon.measures import unfit
 from daemon.model import METRIC_DAYS, ContractSummary, Feed
 from daemon.parts import Parts, Rules
+from daemon.places.folder import FolderPlace
 from daemon.ready import Ready
 from daemon.receipts import Receipts
 from daemon.retention import STEP_SECONDS, Expiry, Retention
@@ -80,7 +81,7 @@ def drops_of(settings: Settings) -> str:
 
 def store_of(settings: Settings, identity: str) -> Store:
     """Return the store that `store.url` names, which writes as the ledger `identity`."""
-    return DeltaStore(str(folder(settings.store.url, "store.url")), app=identity)
+    return DeltaStore(FolderPlace(folder(settings.store.url, "store.url")), app=identity)
 
 
 def folder(url: str, field: str) -> Path:

@@ -72,7 +72,7 @@ def identity_of(store: Store, tables: Iterable[str]) -> str:
 
     Under the same identity the tables go on counting, and an old copy of the lost ledger is known for one.
     """
-    newest = Counter(names[-1] for table in tables if (names := writers(Path(store.root(table)))))
+    newest = Counter(names[-1] for table in tables if (names := writers(store.place(table))))
     return newest.most_common(1)[0][0] if newest else ""
 
 

@@ -165,7 +165,7 @@ class Ingest:
     def _setup(self, feed: str, patience_seconds: float | None = None) -> Setup:
         return Setup(
             source=self._parts.source,
-            table=self._parts.store.root(feed),
+            table=self._parts.store.place(feed),
             quarantine=self._parts.rules.quarantine,
             limits=self._parts.rules.limits,
             now=self._parts.clock(),

@@ -15,6 +15,7 @@ from daemon.measures import Measure
 from validators.model import Dialect, Limits, Rows
 
 if TYPE_CHECKING:  # the seam speaks of these values, so at run time it imports them and not the other way round
+    from daemon.places import Place
     from daemon.sources import Source
 
 
@@ -287,8 +288,8 @@ class Setup:
     """What every unit of a feed needs to know beside the feed; picklable."""
 
     source: Source
-    #: The folder of the feed's table, below which data files are staged.
-    table: str
+    #: Where the feed's table is, and data files are staged.
+    table: Place
     #: The quarantine's folder.
     quarantine: str
     limits: Limits

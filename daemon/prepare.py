@@ -94,7 +94,7 @@ class _Work:
         #: Which drop has brought bytes, and whose bytes a drop has brought; "" for a drop before this unit.
         self._digests = dict.fromkeys(unit.known, "")
         self._owners: dict[str, str] = {}
-        self._stages = Stages(Path(setup.table), unit.id)
+        self._stages = Stages(setup.table, unit.id)
         self._outcomes: list[Outcome] = []
         self._changed: list[str] = []
         self._broken: set[str] = set()

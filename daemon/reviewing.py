@@ -48,7 +48,7 @@ def review(what: Review, feed: Feed, setup: Setup) -> Prepared:
     """
     quarantine = Quarantine(Path(setup.quarantine))
     folder = quarantine.folder(what.drop.customer, what.drop.feed, what.drop.id)
-    stages = Stages(Path(setup.table), what.unit)
+    stages = Stages(setup.table, what.unit)
     landing = Landing(
         what.drop,
         stages=stages,

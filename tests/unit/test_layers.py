@@ -34,7 +34,7 @@ ORDER = (
     "daemon.measuring daemon.metricsettings",
     "daemon.cloud daemon.signals",
     "daemon.lines daemon.lineup daemon.quoting daemon.reports daemon.settings daemon.sources daemon.tally daemon.units",
-    "daemon.telling",
+    "daemon.places daemon.telling",
     "daemon.datafile daemon.dayfiles daemon.ledger daemon.origins",
     "daemon.complaints daemon.feeds daemon.logs daemon.pages daemon.rejects daemon.staging daemon.terminal",
     "daemon.config daemon.entries daemon.intake daemon.scopes daemon.stores",

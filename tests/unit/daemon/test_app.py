@@ -70,7 +70,7 @@ def test_the_source_and_the_store_are_where_the_settings_say(configuration: Conf
     source = app.source_of(configuration.settings, {})
     assert isinstance(source, FolderSource)
     assert source.describe() == str(tmp_path / "drops")
-    assert app.store_of(configuration.settings, "x").root("metrics") == str(tmp_path / "var" / "tables" / "metrics")
+    assert app.store_of(configuration.settings, "x").describe("metrics") == str(tmp_path / "var" / "tables" / "metrics")
 
 
 def test_a_table_is_one_that_has_a_log(configuration: Configuration) -> None:

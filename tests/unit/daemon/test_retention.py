@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from daemon.decisions import Action, Decision, Standing
 from daemon.ledger import Ledger
 from daemon.model import After, Drop, Outcome, State
+from daemon.places.folder import FolderPlace
 from daemon.quarantine import Quarantine
 from daemon.reports import Report, Subject
 from daemon.retention import Expiry, Retention
@@ -37,7 +38,7 @@ class Site:
         self.source = FolderSource(self.drops, settle_seconds=0.0)
         self.source.prepare()
         self.ledger = Ledger.open(f"sqlite:///{folder}/ledger.db", tables_exist=lambda: False, now=time.time())
-        self.store = DeltaStore(str(folder / "tables"), app="site")
+        self.store = DeltaStore(FolderPlace(folder / "tables"), app="site")
         self.workers = Workers(processes=1, memory_mb=1024, timeout_seconds=30)
         self.days = 0.0
 
@@ -219,7 +220,7 @@ def test_what_fails_is_told_and_the_rest_is_done(site: Site) -> None:
 
 
 def test_a_table_is_cleaned_by_a_worker_while_the_loop_goes_on(site: Site) -> None:
-    forgotten = Path(site.store.root("metrics")) / "date=2026-03-01" / "part-0-00.parquet"
+    forgotten = Path(site.store.describe("metrics")) / "date=2026-03-01" / "part-0-00.parquet"
     forgotten.parent.mkdir(parents=True)
     forgotten.touch()
     os.utime(forgotten, (1.0, 1.0))
