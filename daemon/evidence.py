@@ -62,11 +62,6 @@ def gather(
     return Evidence(tables=held, entries=quarantine.list(), objects=tuple(objects), rows=rows)
 
 
-def table_names(root: Path) -> tuple[str, ...]:
-    """Return the names of all tables in the store's folder."""
-    return tuple(sorted({log.parent.parent.name for log in root.glob("*/_delta_log/*.json")}))
-
-
 def identity_of(store: Store, tables: Iterable[str]) -> str:
     """Return the identity of the ledger under which the tables were written last; empty where none has a batch.
 

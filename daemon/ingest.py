@@ -166,7 +166,7 @@ class Ingest:
         return Setup(
             source=self._parts.source,
             table=self._parts.store.place(feed),
-            quarantine=self._parts.rules.quarantine,
+            quarantine=self._parts.quarantine,
             limits=self._parts.rules.limits,
             now=self._parts.clock(),
             patience_seconds=patience_seconds,

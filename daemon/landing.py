@@ -264,7 +264,7 @@ class Landing:
         entry = self._opened()
         entry.write_report(made)
         self._entry = None
-        return str(entry.publish())
+        return entry.publish()
 
     def _accept(self, judged: Judged, rows: Numbers, match: Match) -> None:
         count = judged.typed.num_rows

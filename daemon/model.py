@@ -16,6 +16,7 @@ from validators.model import Dialect, Limits, Rows
 
 if TYPE_CHECKING:  # the seam speaks of these values, so at run time it imports them and not the other way round
     from daemon.places import Place
+    from daemon.quarantine import Quarantine
     from daemon.sources import Source
 
 
@@ -290,8 +291,8 @@ class Setup:
     source: Source
     #: Where the feed's table is, and data files are staged.
     table: Place
-    #: The quarantine's folder.
-    quarantine: str
+    #: Where rejected rows and reports go.
+    quarantine: Quarantine
     limits: Limits
     #: Unix seconds; the time at which the unit's rows are said to be ingested.
     now: float

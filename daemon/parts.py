@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
@@ -26,7 +24,6 @@ class Rules:
     attempts: int
     retry_seconds: float
     limits: Limits
-    quarantine: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +35,8 @@ class Parts:
     store: Store
     source: Source
     workers: Workers
+    #: Where rejected rows and reports go.
+    quarantine: Quarantine
     feeds: Mapping[str, Feed]
     #: Each feed's contract's digest.
     contracts: Mapping[str, str]
@@ -46,8 +45,3 @@ class Parts:
     wake: Callable[[], None]
     log: FilteringBoundLogger
     clock: Callable[[], float] = time.time
-
-    @cached_property
-    def quarantine(self) -> Quarantine:
-        """Where rejected rows and reports go."""
-        return Quarantine(Path(self.rules.quarantine))

@@ -15,11 +15,11 @@ from typing import Any, Final
 from structlog.typing import FilteringBoundLogger
 
 from daemon.durable import sync
-from daemon.entries import PAGE, REPORT
-from daemon.errors import NotPermittedError, SourceError, WorkError
+from daemon.errors import DiskError, NotFoundError, NotPermittedError, SourceError, WorkError
 from daemon.ledger import DropRow, Ledger
 from daemon.model import State
-from daemon.reports import Report, iso, parsed, summary
+from daemon.quarantine import Quarantine
+from daemon.reports import Report, iso, summary
 from daemon.sources import Source
 from validators.sentences import printable
 
@@ -35,9 +35,11 @@ UNWANTED: Final = "No feed wants a file of this name; ask where yours belong. No
 class Receipts:
     """Leaves receipts for what has happened since it last did."""
 
-    def __init__(self, ledger: Ledger, source: Source, file: Path, *, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, ledger: Ledger, source: Source, quarantine: Quarantine, file: Path, *, log: FilteringBoundLogger
+    ) -> None:
         """Begin where the last run ended; without its file, with what happens from now on."""
-        self._ledger, self._source, self._file, self._log = ledger, source, file, log
+        self._ledger, self._source, self._quarantine, self._file, self._log = ledger, source, quarantine, file, log
         begun = _read(file)
         self._since = ledger.decisions.newest()[0] if begun is None else begun
         if begun is None:
@@ -57,7 +59,7 @@ class Receipts:
         newest, rows = self._ledger.news(self._since, AT_ONCE)
         if newest == self._since:
             return False
-        letters = [letter for row in _newest_versions(rows) for letter in letters_of(row)]
+        letters = [letter for row in _newest_versions(rows) for letter in letters_of(row, self._quarantine)]
         try:
             self._source.leave(letters)
         except SourceError as error:
@@ -84,11 +86,11 @@ class Receipts:
             raise WorkError(f"{self._file} cannot be written: {error.strerror}; give this user the right to") from error
 
 
-def letters_of(row: DropRow) -> Iterator[tuple[str, bytes]]:
+def letters_of(row: DropRow, quarantine: Quarantine) -> Iterator[tuple[str, bytes]]:
     """Yield the files that tell of a drop, as (name below the source, bytes): none while it is under way."""
     if not row.state.final:
         return
-    report, page = _reported(row)
+    report, page = _reported(row, quarantine)
     name = f"{FOLDER}/{row.found.name}"
     yield f"{name}.json", (json.dumps(_told(row, report, f"{name}.html" if page else None), indent=1) + "\n").encode()
     if page:
@@ -127,14 +129,15 @@ def _says(row: DropRow, report: Report | None) -> str:
             return printable(row.reason)
 
 
-def _reported(row: DropRow) -> tuple[Report | None, bytes]:
+def _reported(row: DropRow, quarantine: Quarantine) -> tuple[Report | None, bytes]:
     """Return the drop's report and its page; None and nothing where it has none, or none that can be read."""
     if not row.report:
         return None, b""
     try:
-        report = parsed(json.loads(Path(row.report, REPORT).read_bytes()))
-        return report, Path(row.report, PAGE).read_bytes()
-    except (OSError, ValueError, KeyError, TypeError):
+        return quarantine.report(row.report), quarantine.page(row.report)
+    except DiskError:
+        raise  # it is told later
+    except (NotFoundError, WorkError):
         return None, b""
 
 

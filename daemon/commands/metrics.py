@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from daemon import app
+from daemon import app, wiring
 from daemon.commands.looking import begun
 from daemon.commands.showing import Column, print_json, print_table, say
 from daemon.errors import NotFoundError
@@ -35,7 +35,7 @@ def metrics(config: Path | None, *, name: str | None, customer: str | None, vers
     rows: Sequence[Row] = ()
     if ledger is not None:
         with ledger:
-            rows = _rows(app.store_of(settings, ledger.identity), customer)
+            rows = _rows(wiring.store_of(settings, ledger.identity), customer)
     if name is None:
         _print_catalog(_by_name(_newest(rows)), json=json)
         defined = [metric.name for metric in settings.metrics]

@@ -39,6 +39,10 @@ class Place(Protocol):
     def options(self) -> dict[str, str]:
         """What deltalake needs to open it; nothing for a folder."""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether its files lie on this machine."""
+
     def describe(self, path: str = "") -> str:
         """Say where the place is, or a file of it, for people."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,10 +15,11 @@ from typing import Final, TypeVar
 from daemon.cloud.address import Address
 from daemon.cloud.client import Client, Deadlines, Reply, client_of
 from daemon.cloud.credentials import Credential
-from daemon.cloud.uploading import upload
+from daemon.cloud.writing import copy, upload
 from daemon.errors import SourceError
 from daemon.model import Found
 from daemon.places import REMOTE, File
+from daemon.settings import SourceSettings
 from daemon.sources.azure_listing import Listing
 from daemon.sources.azure_reading import bring, spool_folder
 
@@ -65,6 +66,11 @@ class ContainerPlace:
             "timeout": f"{deadlines.read_seconds:g}s",
             "retry_timeout": f"{min(deadlines.patience_seconds, LONGEST_SECONDS):g}s",
         }
+
+    @property
+    def is_local(self) -> bool:
+        """Return that they do not."""
+        return False
 
     def describe(self, path: str = "") -> str:
         """Return the URL of the place, or of a file in it."""
@@ -133,6 +139,18 @@ class ContainerPlace:
         with _as_disk():
             upload(self._client, self._name(path), self.drafts[path], connections=self.connections)
         self._forget(path)
+
+    def upload(self, files: Mapping[str, Path]) -> None:
+        """Upload files of this machine, some at once, in place of older ones under their paths."""
+        with _as_disk():
+            self._together(lambda each: upload(self._client, self._name(each[0]), each[1]), list(files.items()))
+
+    def copy(self, paths: Mapping[str, str]) -> None:
+        """Have the service copy blobs, some at once, in place of older ones; each is whole then."""
+        with _as_disk():
+            self._together(
+                lambda each: copy(self._client, self._name(each[0]), self._name(each[1])), list(paths.items())
+            )
 
     def flush(self, paths: Sequence[str]) -> None:
         """Do nothing: what the service has confirmed survives."""
@@ -238,6 +256,16 @@ class ContainerPlace:
     def _about_lease(self, path: str, action: str, headers: dict[str, str]) -> Reply:
         headers = {"x-ms-lease-action": action, "Content-Length": "0", **headers}
         return self._client.send("PUT", self._name(path), query={"comp": "lease"}, headers=headers)
+
+
+def container_place(address: Address, credential: Credential, settings: SourceSettings) -> ContainerPlace:
+    """Return a place in a container, with the deadlines that the settings give to all requests."""
+    deadlines = Deadlines(
+        connect_seconds=settings.connect_seconds,
+        read_seconds=settings.read_seconds,
+        patience_seconds=settings.patience_seconds,
+    )
+    return ContainerPlace(address, credential, deadlines, settings.requests)
 
 
 @contextmanager

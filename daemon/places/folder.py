@@ -30,6 +30,11 @@ class FolderPlace:
         """Return nothing: who may open the folder may."""
         return {}
 
+    @property
+    def is_local(self) -> bool:
+        """Return that they do."""
+        return True
+
     def describe(self, path: str = "") -> str:
         """Return the folder's path, or a file's."""
         return str(self.root / path)

@@ -30,6 +30,9 @@ class Store(Protocol):
     def describe(self, feed: str) -> str:
         """Say where the feed's table is, for people."""
 
+    def prepare(self) -> None:
+        """Make the place of the tables ready when the daemon starts; find out what cannot work."""
+
     def exists(self, feed: str) -> bool:
         """Tell whether the feed has a table already."""
 

@@ -43,7 +43,7 @@ def compact(table: Table, place: Place, *, target_bytes: int, min_files: int) ->
         place.draft(BEGUN).touch()
         place.keep(BEGUN)
         merged_files = sum(_merge(table, place, files) for files in chosen)
-        place.remove([BEGUN])
+        _finish(place)
     return merged_files
 
 
@@ -82,6 +82,10 @@ def _sweep(table: Table, place: Place) -> None:
     found = {file.path for file in place.list(f"{DATE}=") if file.path.rpartition("/")[2].startswith(MERGED)}
     table.refresh()
     place.remove(sorted(found - table.known()))
+    _finish(place)
+
+
+def _finish(place: Place) -> None:
     place.remove([BEGUN])
 
 

@@ -63,6 +63,11 @@ class DeltaStore:
         with explained(self._place):
             return tuple(name for name in self._place.folders() if has_log(self._place.below(name)))
 
+    def prepare(self) -> None:
+        """Make the place of the tables ready."""
+        with explained(self._place):
+            self._place.prepare()
+
     def stop(self) -> None:
         """Try nothing again."""
         self._place.stop()

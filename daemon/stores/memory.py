@@ -62,6 +62,9 @@ class MemoryStore:
         """Return the names of all tables."""
         return tuple(self._tables)
 
+    def prepare(self) -> None:
+        """Do nothing."""
+
     def stop(self) -> None:
         """Do nothing: memory lets nobody wait."""
 

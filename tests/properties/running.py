@@ -10,10 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from daemon.cabinets.folder import FolderCabinet
 from daemon.contracts import contract_of
 from daemon.model import Batch, Drop, Feed, Limits, OnDuplicate, Outcome, Prepared, Setup, Unit
 from daemon.places.folder import FolderPlace
 from daemon.prepare import prepare
+from daemon.quarantine import Quarantine
 from daemon.sources.folder import FolderSource
 from daemon.stores.delta import DeltaStore
 from tests.properties.generating import source_of
@@ -88,7 +90,7 @@ class World:
         setup = Setup(
             source=self.source,
             table=self.store.place(FEED),
-            quarantine=str(self.root / "quarantine"),
+            quarantine=Quarantine(FolderCabinet(self.root / "quarantine")),
             limits=limits,
             now=NOW,
         )

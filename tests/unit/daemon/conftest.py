@@ -17,6 +17,7 @@ from deltalake import DeltaTable
 from structlog.testing import LogCapture
 from structlog.typing import FilteringBoundLogger
 
+from daemon.cabinets.folder import FolderCabinet
 from daemon.claims import Claims
 from daemon.committing import Committing
 from daemon.days import Closing
@@ -153,7 +154,7 @@ class Rig:
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        self.quarantine = Quarantine(self.folder / "quarantine")
+        self.quarantine = Quarantine(FolderCabinet(self.folder / "quarantine"))
         self.told = LogCapture()
         self.wakes = 0
         self.start()
@@ -179,9 +180,10 @@ class Rig:
             store=self.store,
             source=self.source,
             workers=self.workers,
+            quarantine=self.quarantine,
             feeds=feeds,
             contracts={self.feed.name: DIGEST},
-            rules=Rules(quarantine=str(self.folder / "quarantine"), **rules | self.rules),
+            rules=Rules(**rules | self.rules),
             wake=self.wake,
             log=self.log,
             clock=self.clock,
@@ -262,7 +264,7 @@ class Rig:
         return Setup(
             source=self.source,
             table=self.store.place(self.feed.name),
-            quarantine=str(self.folder / "quarantine"),
+            quarantine=self.quarantine,
             limits=self.limits,
             now=self.clock(),
         )

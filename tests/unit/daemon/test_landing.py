@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from daemon.cabinets.folder import FolderCabinet
 from daemon.contracts import contract_of
 from daemon.landing import Landing, Stages, day_of, subject_of, table_rows
 from daemon.model import Drop, Found, Limits, Outcome, State
@@ -35,7 +36,7 @@ class Place:
     folder: Path
 
     def __post_init__(self) -> None:
-        self.quarantine = Quarantine(self.folder / "quarantine")
+        self.quarantine = Quarantine(FolderCabinet(self.folder / "quarantine"))
         self.stages = Stages(FolderPlace(self.folder / "table"), "u")
         self.landing = Landing(
             DROP, stages=self.stages, quarantine=self.quarantine, now=NOON, zone_day=day_of(NOON, "UTC")

@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
+from daemon.cabinets.folder import FolderCabinet
 from daemon.errors import BlobdropError, ContractError, FileProblem, StoreError, UndoneError, WorkerError
 from daemon.killable import Raised, Say
 from daemon.model import Drop, Limits, Setup, State, Unit
 from daemon.places.folder import FolderPlace
 from daemon.pool import LostError, RaisedError, StartError
+from daemon.quarantine import Quarantine
 from daemon.sources.folder import FolderSource
 from daemon.stores.memory import MemoryStore
 from daemon.workers import Workers
@@ -51,7 +53,7 @@ def unit(folder: Path) -> tuple[Unit, Setup]:
     setup = Setup(
         source=source,
         table=FolderPlace(folder / "table"),
-        quarantine=str(folder / "quarantine"),
+        quarantine=Quarantine(FolderCabinet(folder / "quarantine")),
         limits=Limits(),
         now=NOON,
     )
