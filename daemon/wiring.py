@@ -97,7 +97,7 @@ def place_of(url: str, field: str, settings: Settings, environ: Environ = os.env
         return FolderPlace(folder(url, field))
     account = _account(settings, field, environ)
     at, source = inside(url, account), settings.source
-    place: Place = importlib.import_module("daemon.places.container").containerplace_of(
+    place: Place = importlib.import_module("daemon.places.container").container_place(
         at, credential(source.url, account, environ), source
     )
     return place
