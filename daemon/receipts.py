@@ -14,7 +14,9 @@ from typing import Any, Final
 
 from structlog.typing import FilteringBoundLogger
 
+from daemon.cloud.address import quoted
 from daemon.durable import sync
+from daemon.entries import PAGE
 from daemon.errors import DiskError, NotFoundError, NotPermittedError, SourceError, WorkError
 from daemon.ledger import DropRow, Ledger
 from daemon.model import State
@@ -59,7 +61,8 @@ class Receipts:
         newest, rows = self._ledger.news(self._since, AT_ONCE)
         if newest == self._since:
             return False
-        letters = [letter for row in _newest_versions(rows) for letter in letters_of(row, self._quarantine)]
+        where, newest_rows = self._source.describe(), _newest_versions(rows)
+        letters = [letter for row in newest_rows for letter in letters_of(row, self._quarantine, where)]
         try:
             self._source.leave(letters)
         except SourceError as error:
@@ -86,18 +89,22 @@ class Receipts:
             raise WorkError(f"{self._file} cannot be written: {error.strerror}; give this user the right to") from error
 
 
-def letters_of(row: DropRow, quarantine: Quarantine) -> Iterator[tuple[str, bytes]]:
-    """Yield the files that tell of a drop, as (name below the source, bytes): none while it is under way."""
+def letters_of(row: DropRow, quarantine: Quarantine, where: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the files that tell of a drop, as (name below the source, bytes): none while it is under way.
+
+    `where` is the source's own name, as of `Source.describe`.
+    """
     if not row.state.final:
         return
     report, page = _reported(row, quarantine)
     name = f"{FOLDER}/{row.found.name}"
-    yield f"{name}.json", (json.dumps(_told(row, report, f"{name}.html" if page else None), indent=1) + "\n").encode()
+    told = _told(row, report, f"{name}.html" if page else None, where)
+    yield f"{name}.json", (json.dumps(told, indent=1) + "\n").encode()
     if page:
         yield f"{name}.html", page
 
 
-def _told(row: DropRow, report: Report | None, page: str | None) -> dict[str, Any]:
+def _told(row: DropRow, report: Report | None, page: str | None, where: str) -> dict[str, Any]:
     problems = [problem for problem in report.problems if problem.sample] if report else []
     return {
         "name": printable(row.name),
@@ -109,6 +116,8 @@ def _told(row: DropRow, report: Report | None, page: str | None) -> dict[str, An
         "problems": [problem.sample[0].message for problem in problems[:SAID]],
         "more_problems": max(0, len(problems) - SAID),
         "report": printable(page) if page else None,
+        "report_url": f"{where}/{quoted(page)}" if page else None,
+        "quarantine_url": f"{row.report}/{PAGE}" if page and "://" in row.report else None,
         "found_at": iso(row.found_at),
         "finished_at": iso(row.finished_at or row.changed_at),
     }

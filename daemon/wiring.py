@@ -73,7 +73,7 @@ def tables_of(settings: Settings, environ: Environ = os.environ) -> str:
     Raises:
         ConfigError: as of `store_of`.
     """
-    return place_of(settings.store.url, "store.url", settings, environ).describe()
+    return place_of(settings.store.url, "store.url", settings, environ).url
 
 
 def folder(url: str, field: str) -> Path:

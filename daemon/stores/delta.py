@@ -55,8 +55,8 @@ class DeltaStore:
         return place
 
     def describe(self, feed: str) -> str:
-        """Say where the feed's table is, for people."""
-        return self.place(feed).describe()
+        """Say where the feed's table is, as deltalake and other readers take it."""
+        return self.place(feed).url
 
     def tables(self) -> tuple[str, ...]:
         """Return the names of all tables."""
