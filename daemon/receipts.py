@@ -23,10 +23,9 @@ from daemon.model import State
 from daemon.quarantine import Quarantine
 from daemon.reports import Report, iso, summary
 from daemon.sources import Source
+from daemon.sources.names import RECEIPTS
 from validators.sentences import printable
 
-#: Below it, under a drop's own name, is what its customer is told.
-FOLDER: Final = "_receipts"
 #: Events that are looked at in one turn.
 AT_ONCE: Final = 500
 #: Problems that are said in words; the page has more.
@@ -97,7 +96,7 @@ def letters_of(row: DropRow, quarantine: Quarantine, where: str) -> Iterator[tup
     if not row.state.final:
         return
     report, page = _reported(row, quarantine)
-    name = f"{FOLDER}/{row.found.name}"
+    name = f"{RECEIPTS}/{row.found.name}"
     told = _told(row, report, f"{name}.html" if page else None, where)
     yield f"{name}.json", (json.dumps(told, indent=1) + "\n").encode()
     if page:
@@ -109,6 +108,9 @@ def _told(row: DropRow, report: Report | None, page: str | None, where: str) -> 
     return {
         "name": printable(row.name),
         "drop": row.id,
+        "version": row.found.version,
+        "bytes": row.found.size,
+        "sha256": row.sha256 or None,
         "state": row.state.value,
         "says": _says(row, report),
         "rows": {"read": row.rows.read, "accepted": row.rows.accepted, "rejected": row.rows.rejected},

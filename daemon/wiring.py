@@ -19,7 +19,7 @@ from daemon.errors import ConfigError
 from daemon.places import Place
 from daemon.places.folder import FolderPlace
 from daemon.quarantine import Quarantine
-from daemon.sources import Source
+from daemon.sources import Archiving
 from daemon.sources.folder import FolderSource
 from daemon.stores import Store
 from daemon.stores.delta import DeltaStore
@@ -27,14 +27,14 @@ from daemon.stores.delta import DeltaStore
 Environ = Mapping[str, str]
 
 
-def source_of(settings: Settings, environ: Environ = os.environ) -> Source:
+def source_of(settings: Settings, environ: Environ = os.environ) -> Archiving:
     """Return the source that `source.url` names; a container's key comes from the environment.
 
     Raises:
         ConfigError: a key in the environment is of no use.
     """
     if settings.source.is_container:
-        source: Source = importlib.import_module("daemon.sources.azure").azure_source(settings.source, environ)
+        source: Archiving = importlib.import_module("daemon.sources.azure").azure_source(settings.source, environ)
         return source
     return FolderSource(folder(settings.source.url, "source.url"), settle_seconds=settings.source.settle_seconds)
 

@@ -12,7 +12,7 @@ from daemon import wiring
 from daemon.commands.looking import begun
 from daemon.commands.showing import Column, note, plural, print_json, print_table, say
 from daemon.config import Configuration
-from daemon.errors import ConfigError, LedgerError, NotFoundError
+from daemon.errors import LedgerError, NotFoundError
 from daemon.evidence import closed_days, gather, identity_of, newest_batches, watermarks
 from daemon.feeds import Feeds
 from daemon.ledger import DropRow, Ledger
@@ -24,7 +24,6 @@ from daemon.ledger.rebuilding import put_in_place, write
 from daemon.ledger.tables import HEAD
 from daemon.model import State
 from daemon.salvage import Salvage, salvage
-from daemon.sources.folder import FolderSource
 
 #: More rows than any ledger has: all of them.
 EVERY = 2**31 - 1
@@ -102,9 +101,8 @@ def _rebuilt(
     configuration: Configuration, path: Path, rows: tuple[DropRow, ...], crashed: tuple[str, ...]
 ) -> tuple[Salvage, dict[str, Any]]:
     settings = configuration.settings
-    if settings.source.is_container:
-        raise ConfigError("a ledger cannot be rebuilt from a container yet; restore a backup (blobdrop ledger backup)")
-    drops = wiring.folder(settings.source.url, "source.url")
+    source = wiring.source_of(settings)
+    is_there = settings.source.is_container or wiring.folder(settings.source.url, "source.url").exists()
     tables = wiring.store_of(settings, "").tables()
     store = wiring.store_of(settings, identity := identity_of(wiring.store_of(settings, ""), tables))
     quarantine = wiring.quarantine_of(settings)
@@ -113,8 +111,8 @@ def _rebuilt(
         tables=tables,
         store=store,
         quarantine=quarantine,
-        source=FolderSource(drops, settle_seconds=0.0),
-        folder=drops,
+        source=source,
+        dropped=source.list() if is_there else (),
         feeds=Feeds(configuration.feeds()),
         rows=rows,
     )
@@ -128,7 +126,7 @@ def _rebuilt(
         store.sweep(table, crashed)
     unfinished, now = path.with_name(f".{path.name}.rebuild"), time.time()
     feeds = configuration.feeds()
-    marks = watermarks(FolderSource(drops, settle_seconds=0.0), feeds)
+    marks = watermarks(source, feeds)
     write(
         unfinished,
         found.known,

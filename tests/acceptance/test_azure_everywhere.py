@@ -68,3 +68,33 @@ def test_drops_decisions_days_and_compaction_go_their_way_in_the_cloud(cloud: Cl
     assert [name for name in cloud.lake.names() if ".next/" in name or "_compacting.begun" in name] == []
     assert json.loads(cloud.run("status", "--json").stdout)["in_quarantine"] == 2
     assert cloud.run("days").code == cloud.run("metrics").code == cloud.run("doctor").code == 0
+
+
+@pytest.mark.slow
+def test_a_lost_ledger_is_made_anew_from_containers_and_nothing_comes_twice(cloud: Cloud, container: Container) -> None:
+    container.put("metrics/clean.csv", text.good(4, tag="first"))
+    container.put("metrics/other.csv", text.good(2, tag="other"))
+    cloud.once()
+    container.put("metrics/clean.csv", text.good(3, tag="second"))
+    container.put("acme/metrics/dirty.csv", text.good(5, tag="dirty") + DIRTY)
+    container.put("metrics/_READY", b"1772524800")
+    cloud.once(code=1)
+    before = {(drop.id, drop.state.value, drop.superseded_by) for drop in cloud.drops()}
+    for path in (cloud.folder / "var").glob("ledger.db*"):
+        path.unlink()
+
+    refused = cloud.run("run", "--once")
+    rebuilt = json.loads(cloud.run("ledger", "rebuild", "--json").stdout)
+
+    assert (refused.code, "no ledger at" in refused.stderr) == (3, True)
+    assert rebuilt["unknown"] == {"nameless": [], "unlinked": [], "unwanted": [], "damaged": []}
+    after = {(drop.id, drop.state.value, drop.superseded_by) for drop in cloud.drops()}
+    # Of the first version, which a later one has replaced, the archive has a copy under another etag.
+    assert {one for one in before if one[2] is None} == {one for one in after if one[2] is None}
+    container.put("metrics/again.csv", text.good(2, tag="other"))
+    assert cloud.once()["drops"]["duplicate"] == 1
+    container.put("metrics/other.csv", text.good(1, tag="corrected"))
+    cloud.once()
+    cloud.look()
+    assert cloud.table().num_rows == 3 + 5 + 1
+    assert [row for row in json.loads(cloud.run("days", "--json").stdout)["days"] if row["state"] == "closed"] != []
