@@ -118,8 +118,9 @@ def test_killed_while_a_decision_is_carried_out_its_rows_come_once(world: Cloud,
 def test_killed_while_it_compacts_every_row_stays_where_it_was(
     world: Cloud, container: Container, point: Point
 ) -> None:
-    container.put("metrics/clean.csv", text.good(4, tag="clean"))
-    world.once()
+    for number in range(3):  # files about as large, so that they are worth merging
+        container.put(f"metrics/clean-{number}.csv", text.good(4, tag=f"clean{number}x"))
+        world.once()
     world.settings["BLOBDROP_STORE__COMPACT_FILES"] = "2"
 
     world.kill_around(point, once=False)
@@ -128,7 +129,7 @@ def test_killed_while_it_compacts_every_row_stays_where_it_was(
     wait_for(lambda: not is_merging(world), "the day's files are one", told=lambda: world.log, seconds=60, every=1.0)
     assert world.stop() == 0
 
-    assert_each_once(world, 6 + 2 + 3 + 2 + 4)
+    assert_each_once(world, 6 + 2 + 3 + 2 + 3 * 4)
 
 
 def is_merging(world: Cloud) -> bool:
