@@ -75,6 +75,8 @@ def _findings(config: Path | None) -> Iterator[Finding]:
         configuration = load(config, os.environ)
         source = wiring.source_of(configuration.settings, os.environ)
         Feeds(configuration.feeds())
+        wiring.store_of(configuration.settings, "")
+        wiring.quarantine_of(configuration.settings)
     except SetupError as error:
         yield Finding("settings", "wrong", str(error), "see: blobdrop config")
         return

@@ -78,8 +78,10 @@ class ContainerPlace:
 
     def prepare(self) -> None:
         """Make the container unless it is there."""
+        # A signature of the container alone may list it, and not ask for its properties.
+        first = {"restype": "container", "comp": "list", "maxresults": "1"}
         with _as_disk():
-            if self._client.send("HEAD", query={"restype": "container"}).status == NOT_FOUND:
+            if self._client.send("GET", query=first).status == NOT_FOUND:
                 made = self._client.send("PUT", query={"restype": "container"})
                 if not made.ok and made.status != 409:  # noqa: PLR2004 - somebody else has made it meanwhile
                     raise SourceError(f"{self.address.url} cannot be made: {made.status} {made.code}".rstrip())
