@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from daemon import app, logs, terminal
+from daemon import logs, terminal, wiring
 from daemon.commands.showing import note, print_json
 from daemon.config import Configuration, load
 from daemon.contracts import contract_of, policy_of
@@ -94,7 +94,7 @@ def _below(path: Path, configuration: Configuration) -> str:
     settings = configuration.settings
     if settings.source.is_container:
         return ""
-    root = app.folder(settings.source.url, "source.url")
+    root = wiring.folder(settings.source.url, "source.url")
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
 
 

@@ -11,7 +11,7 @@ from json import dumps as json_of
 from pathlib import Path
 from typing import Any
 
-from daemon import app, logs
+from daemon import app, logs, wiring
 from daemon.cloud.address import address
 from daemon.cloud.credentials import credential
 from daemon.commands.showing import Column, plural, print_json, print_table, say, shown
@@ -133,7 +133,7 @@ def _figures(settings: Settings) -> dict[str, FeedSummary]:
 
 
 def _table_of(feed: str, settings: Settings) -> str:
-    return str(app.folder(settings.store.url, "store.url") / feed)
+    return f"{wiring.tables_of(settings)}/{feed}"
 
 
 def _feed_lines(one: Loaded, configuration: Configuration, figures: FeedSummary | None) -> Iterator[tuple[str, str]]:

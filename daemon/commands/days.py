@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from daemon import app
+from daemon import app, wiring
 from daemon.commands.explaining import OPEN, day_of, print_explained, said
 from daemon.commands.looking import NOTHING_YET, begun
 from daemon.commands.showing import Column, plural, print_json, print_table, say
@@ -29,7 +29,7 @@ def days(config: Path | None, *, explain: str | None, json: bool) -> int:
         _print_nothing(json=json)
         return 0
     with ledger:
-        store = app.store_of(configuration.settings, ledger.identity)
+        store = wiring.store_of(configuration.settings, ledger.identity)
         feeds = {feed.name: feed for feed in configuration.feeds()}
         if day is not None:
             print_explained(ledger, feeds, day, json=json)

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from daemon import app, logs
+from daemon import app, logs, wiring
 from daemon.commands.history import failed_json, print_failed, print_history
 from daemon.commands.marked import refused
 from daemon.commands.showing import (
@@ -83,6 +83,7 @@ def status(config: Path | None, *, json: bool) -> int:
 
 def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, Any]:
     settings = configuration.settings
+    quarantine = wiring.quarantine_of(settings)
     counts = ledger.counts() if ledger else {}
     totals = ledger.totals() if ledger else {}
     names = [feed.name for feed in settings.feeds] + sorted(name for name in counts if name)
@@ -90,9 +91,9 @@ def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, An
         "daemon": _daemon(ledger.holder() if ledger else None),
         "places": {
             "config": None if configuration.file is None else printable(str(configuration.file)),
-            "drops": printable(app.drops_of(settings)),
-            "tables": printable(str(app.folder(settings.store.url, "store.url"))),
-            "quarantine": printable(str(app.folder(settings.quarantine.url, "quarantine.url"))),
+            "drops": printable(wiring.drops_of(settings)),
+            "tables": printable(wiring.tables_of(settings)),
+            "quarantine": printable(quarantine.describe()),
             "ledger": printable(f"{SQLITE}{file_of(settings.ledger.url)}"),
         },
         "feeds": [
@@ -111,7 +112,7 @@ def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, An
         "failed": failed_json(ledger) if ledger else [],
         "markers": _markers(ledger),
         "days": _days(ledger),
-        "in_quarantine": _quarantined(app.folder(settings.quarantine.url, "quarantine.url")),
+        "in_quarantine": quarantine.count(),
         "last_activity": _iso(ledger.last_activity() if ledger else None),
         "begun": ledger is not None,
     }
@@ -141,11 +142,6 @@ def _daemon(holder: Holder | None) -> dict[str, Any]:
 
 def _by_state(counts: dict[State, int]) -> dict[str, int]:
     return {state.value: counts.get(state, 0) for state in State}
-
-
-def _quarantined(root: Path) -> int:
-    """Count entries by their folders, `CUSTOMER/FEED/DROP`, without reading their reports."""
-    return sum(1 for folder in root.glob("*/*/*") if not folder.name.startswith("."))
 
 
 def _iso(at: float | None) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pyarrow.compute as pc
 
-from daemon import app
+from daemon import app, wiring
 from daemon.commands.looking import begun
 from daemon.commands.showing import Column, print_json, print_table, say
 from daemon.errors import NotFoundError
@@ -41,7 +41,7 @@ def metrics(config: Path | None, *, name: str | None, customer: str | None, vers
     if ledger is not None:
         with ledger:
             columns = CATALOG if name is None else None
-            rows = _rows(app.store_of(settings, ledger.identity), customer, columns)
+            rows = _rows(wiring.store_of(settings, ledger.identity), customer, columns)
     if name is None:
         _print_catalog(_by_name(_newest(rows)), json=json)
         defined = [metric.name for metric in settings.metrics]

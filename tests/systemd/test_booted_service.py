@@ -197,7 +197,7 @@ def test_it_answers_watchers_and_tells_people_from_within_its_sandbox(service: M
     service.wait(lambda: [e for e in service.events() if e["event"] == "notify.delivered"], "people are told")
 
     assert '"count": 1' in (service.state / "told.json").read_text()
-    ask = "import sys, urllib.request as r; sys.stdout.write(r.urlopen('http://127.0.0.1:9464/' + sys.argv[1]).read().decode())"
+    ask = "import sys, urllib.request as r; print(r.urlopen('http://127.0.0.1:9464/' + sys.argv[1]).read().decode())"
     assert 'blobdrop_drops_total{feed="metrics",state="rejected"} 1.0' in service.run("python3", "-c", ask, "metrics")
     assert '"ok": true' in service.run("python3", "-c", ask, "readyz")
     file.write_text(right)

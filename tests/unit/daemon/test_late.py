@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from daemon.decisions import Action, Decision
 from daemon.ledger import DropRow
 from daemon.ledger.days import Day
 from daemon.model import METRIC_DAYS, Late
+from daemon.places import Place
 from tests.corpus.text import HEADER
 from tests.unit.daemon.conftest import Rig, killed
 from tests.unit.daemon.test_closing import FIRST, LATER, SCOPE, Killed, drop, mark, metric_days, one, rows, run
@@ -73,7 +75,7 @@ def test_late_rows_go_into_quarantine_and_the_others_into_the_table(late_of: Cal
     entry = rig.quarantine.list()[0]
     assert entry.report is not None
     assert entry.report.to_json()["late_rows"] == 2
-    kept = (entry.folder / "rejected.csv").read_text().splitlines()
+    kept = Path(entry.folder, "rejected.csv").read_text().splitlines()
     assert "date: expected a time from the watermark 2026-03-02T08:00:00Z on, as all before it was said" in kept[1]
     assert kept[1].endswith("have the rule late waived, or the feed's setting late changed), of day 2026-03-01\"")
     assert (late_rows(rig), changed(rig), sums(rig)) == ((0, 2), [], [(1, "visits", 6.0)])
@@ -339,8 +341,8 @@ def test_a_failed_drop_is_late_by_its_first_claim_after_a_retry(rig_of: Callable
 
 @pytest.mark.parametrize("at", ["before", "after"])
 def test_a_kill_while_a_day_is_restated_gives_one_new_version(late_of: Callable[..., Rig], at: str) -> None:
-    def store_of(url: str, app: str) -> Any:
-        return Killed(url, app=app)
+    def store_of(place: Place, app: str) -> Any:
+        return Killed(place, app=app)
 
     rig = late_of(Late.RESTATE, store_of=store_of)
     rig.clock.now += 10
