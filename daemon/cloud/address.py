@@ -57,10 +57,12 @@ def inside(url: str, account: Address) -> Address:
     """
     if not is_az(url):
         raise ValueError(f"this is no place in a container; expected {AZ}CONTAINER/PREFIX")
+    if "?" in url:
+        raise ValueError(f"it has a query; expected {AZ}CONTAINER/PREFIX, and a signature in AZURE_STORAGE_SAS_TOKEN")
     try:
         place = address(f"{account.endpoint}/{quote(url[len(AZ) :], safe='/%')}")
     except ValueError as error:
-        raise ValueError(f"{error}: {AZ}CONTAINER/PREFIX") from None
+        raise ValueError(f"{str(error).partition('; ')[0]}; expected {AZ}CONTAINER/PREFIX") from None
     return place
 
 
