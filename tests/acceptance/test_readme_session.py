@@ -65,6 +65,16 @@ def test_the_feed_of_ones_own_works(blobdrop: Blobdrop) -> None:
     assert blobdrop.report("a.csv", feed="orders")["problems"][0]["rule"] == "us_orders_are_small"
 
 
+def test_metrics_of_events_are_as_they_are_shown(blobdrop: Blobdrop) -> None:
+    blobdrop.configure(block("toml", 'name = "buyers"'))
+    blobdrop.drop("shop.csv", block("", "timestamp,event_name").encode(), feed="events")
+    ready, catalog = block("", "ready events").removeprefix("$ ").split("\n$ ")
+    assert blobdrop.run(*ready.split()[1:]).code == 0
+    blobdrop.once(code=0)
+    command, _, shown = catalog.partition("\n")
+    assert blobdrop.run(*command.split()[1:]).stdout.strip() == shown.strip()
+
+
 def test_the_contract_works_without_the_daemon(blobdrop: Blobdrop) -> None:
     rows = block("sh", "cat > drops").partition("<<'CSV'\n")[2].removesuffix("CSV\n")
     (blobdrop.folder / "march.csv").write_text(rows)
