@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
 import threading
@@ -11,11 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import structlog
 
-from daemon.cloud.address import address
 from daemon.config import Configuration, Settings
 from daemon.days import Closing
 from daemon.errors import ConfigError, ContractError, LedgerMissingError, LedgerOldError, WorkerError
@@ -31,16 +28,16 @@ from daemon.measures import unfit
 from daemon.model import METRIC_DAYS, ContractSummary, Feed
 from daemon.observed import observed
 from daemon.parts import Parts, Rules
+from daemon.quarantine import Quarantine
 from daemon.ready import Ready
 from daemon.receipts import Receipts
 from daemon.retention import STEP_SECONDS, Expiry, Retention
 from daemon.sources import Source
-from daemon.sources.folder import FolderSource
 from daemon.stopping import handling, leave, stopping
 from daemon.stores import Store
-from daemon.stores.delta import DeltaStore
 from daemon.systemd import Signs, Systemd
 from daemon.tidying import Tidying
+from daemon.wiring import place_of, quarantine_of, source_of, store_of
 from daemon.workers import Workers
 
 MB = 1024**2
@@ -54,51 +51,20 @@ class Daemon:
     ingest: Ingest
     source: Source
     store: Store
+    quarantine: Quarantine
     ledger: Ledger
     tidying: Tidying
     #: Set once a signal has told it to stop.
     told: threading.Event = field(default_factory=threading.Event)
 
 
-def source_of(settings: Settings, environ: Mapping[str, str]) -> Source:
-    """Return the source that `source.url` names; a container's key comes from the environment.
+def tables_exist(settings: Settings, environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether any feed has a table: then there must be a ledger too.
 
     Raises:
-        ConfigError: a key in the environment is of no use.
+        StoreError: it cannot be told.
     """
-    if settings.source.is_container:
-        # It imports Azure's SDK, which takes a fifth of a second that a folder need not wait.
-        source: Source = importlib.import_module("daemon.sources.azure").azure_source(settings.source, environ)
-        return source
-    return FolderSource(folder(settings.source.url, "source.url"), settle_seconds=settings.source.settle_seconds)
-
-
-def drops_of(settings: Settings) -> str:
-    """Say where drops land, without any key: a folder's path, or a container's URL."""
-    url = settings.source.url
-    return str(address(url)) if settings.source.is_container else str(folder(url, "source.url"))
-
-
-def store_of(settings: Settings, identity: str) -> Store:
-    """Return the store that `store.url` names, which writes as the ledger `identity`."""
-    return DeltaStore(str(folder(settings.store.url, "store.url")), app=identity)
-
-
-def folder(url: str, field: str) -> Path:
-    """Return the folder that a setting names.
-
-    Raises:
-        ConfigError: it names something else.
-    """
-    if "://" in url and not url.startswith("file://"):
-        raise ConfigError(f"{field} = {url!r}: only folders are supported; give a path such as ./drops")
-    return Path(url.removeprefix("file://")).expanduser().absolute()
-
-
-def tables_exist(settings: Settings) -> bool:
-    """Tell whether any feed has a table: then there must be a ledger too."""
-    root = folder(settings.store.url, "store.url")
-    return any(root.glob("*/_delta_log/*.json"))
+    return bool(store_of(settings, "", environ).tables())
 
 
 def open_for_reading(settings: Settings) -> Ledger | None:
@@ -193,10 +159,12 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
         stack.enter_context(handling(leave))
         stack.callback(workers.stop)
         ledger = stack.enter_context(
-            Ledger.open(settings.ledger.url, tables_exist=lambda: tables_exist(settings), now=time.time())
+            Ledger.open(settings.ledger.url, tables_exist=lambda: tables_exist(settings, environ), now=time.time())
         )
         hold = stack.enter_context(ledger.hold(time.time()))
-        store = store_of(settings, ledger.identity)
+        store, quarantine = store_of(settings, ledger.identity, environ), quarantine_of(settings, environ)
+        store.prepare()
+        quarantine.prepare()
         compare(ledger, store, (*feeds, METRIC_DAYS))
         source.prepare()
         contracts = {name: summary.digest for name, summary in describe_feeds(feeds, workers).items()}
@@ -207,6 +175,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
             store=store,
             source=source,
             workers=workers,
+            quarantine=quarantine,
             feeds=feeds,
             contracts=contracts,
             rules=_rules(settings, once=once),
@@ -214,7 +183,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
             log=log,
         )
         systemd = Systemd.of(environ, os.getpid())
-        health = _health(settings, parts)
+        health = _health(settings, parts, environ)
         wired = _wired(settings, parts, (Signs(systemd), health), once=once, longest=systemd.beat_seconds)
         wake.append(wired.loop)
         stack.callback(wired.tidying.stop)
@@ -243,7 +212,7 @@ def _wired(
         log=parts.log,
     )
     expiry = _expiry(settings, parts, once=once)
-    receipts = _receipts(settings, parts.ledger, parts.source, once=once)
+    receipts = _receipts(settings, parts, once=once)
     loop = Loop(
         intake=intake,
         ingest=ingest,
@@ -258,7 +227,13 @@ def _wired(
         idle=_each(receipts, expiry.turn) if once else _each(receipts, tidying.turn, expiry.turn),
     )
     return Daemon(
-        loop=loop, ingest=ingest, source=parts.source, store=parts.store, ledger=parts.ledger, tidying=tidying
+        loop=loop,
+        ingest=ingest,
+        source=parts.source,
+        store=parts.store,
+        quarantine=parts.quarantine,
+        ledger=parts.ledger,
+        tidying=tidying,
     )
 
 
@@ -270,19 +245,20 @@ def _expiry(settings: Settings, parts: Parts, *, once: bool) -> Expiry:
         source=parts.source,
         store=parts.store,
         workers=parts.workers,
-        quarantine=Path(parts.rules.quarantine),
+        quarantine=parts.quarantine,
         feeds=() if once else (*parts.feeds, METRIC_DAYS),
         step_seconds=math.inf if once else STEP_SECONDS,
         log=parts.log,
     )
 
 
-def _receipts(settings: Settings, ledger: Ledger, source: Source, *, once: bool) -> Callable[[], object]:
+def _receipts(settings: Settings, parts: Parts, *, once: bool) -> Callable[[], object]:
     """Return what leaves receipts: all that are due where it runs once, else some, so as to hold up nothing."""
     if not settings.source.leaves_receipts:
         return lambda: None
     path = file_of(settings.ledger.url)
-    receipts = Receipts(ledger, source, path.with_name(f"{path.name}.receipts"), log=structlog.get_logger())
+    file = path.with_name(f"{path.name}.receipts")
+    receipts = Receipts(parts.ledger, parts.source, parts.quarantine, file, log=structlog.get_logger())
     return receipts.catch_up if once else receipts.turn
 
 
@@ -300,7 +276,6 @@ def _rules(settings: Settings, *, once: bool) -> Rules:
         attempts=settings.workers.attempts,
         retry_seconds=0.0 if once else settings.workers.retry_seconds,
         limits=settings.limits.limits(),
-        quarantine=str(folder(settings.quarantine.url, "quarantine.url")),
     )
 
 
@@ -312,8 +287,8 @@ def _all_told(*those: Callable[[str], None]) -> Callable[[str], None]:
     return tell
 
 
-def _health(settings: Settings, parts: Parts) -> Health:
-    tables = str(folder(settings.store.url, "store.url"))
+def _health(settings: Settings, parts: Parts, environ: Mapping[str, str]) -> Health:
+    tables = place_of(settings.store.url, "store.url", settings, environ)
     return Health(ledger=parts.ledger, tally=parts.tally, tables=tables, poll_seconds=settings.source.poll_seconds)
 
 
@@ -338,6 +313,7 @@ def _stopping(daemon: Daemon, systemd: Systemd) -> Callable[[], None]:
         systemd.stopping("ending the step that is under way")
         daemon.told.set()
         daemon.loop.stop()
-        daemon.source.stop()
+        for place in (daemon.source, daemon.store, daemon.quarantine):
+            place.stop()
 
     return stop

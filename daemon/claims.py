@@ -63,8 +63,8 @@ class Claims:
         Raises:
             WorkError: the quarantine cannot be written.
         """
-        for drop in (self._drops[drop_id] for drop_id in ids if drop_id in self._drops):
-            self._quarantine.remove(drop.customer, drop.feed, drop.id)
+        drops = (self._drops[drop_id] for drop_id in ids if drop_id in self._drops)
+        self._quarantine.remove_all((drop.customer, drop.feed, drop.id) for drop in drops)
 
     def release(self, ids: Iterable[str]) -> None:
         """Let go of drops about which the ledger knows already."""

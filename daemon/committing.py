@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 
 import pyarrow as pa
 
 from daemon.claims import Claims
-from daemon.entries import coming, promote
 from daemon.errors import StoreError, UndoneError
 from daemon.ledger import Ledger
 from daemon.ledger.versions import STANDING
@@ -46,7 +44,7 @@ class Committing:
         ]
         replaces, outcomes = self._superseding(feed, arriving, outcomes)
         # Reports go to the disk before anything says that their drops are done.
-        self._quarantine.flush(Path(outcome.report) for outcome in outcomes if outcome.report)
+        self._quarantine.flush(outcome.report for outcome in outcomes if outcome.report)
         if files or replaces:
             schema = pa.unify_schemas(schemas) if schemas else pa.schema([])
             self._transact(Batch(number=0, feed=feed, outcomes=outcomes, files=files, replaces=replaces), schema)
@@ -67,7 +65,7 @@ class Committing:
         schema = pa.unify_schemas([each.schema for each in prepared if each.schema is not None])
         arriving = [Arriving(drop, self._ledger.drop(drop.id).sha256) for drop in drops]
         replaces, outcomes = self._superseding(feed, arriving, outcomes)
-        self._quarantine.flush(coming(Path(outcome.report)) for outcome in outcomes)
+        self._quarantine.flush((outcome.report for outcome in outcomes), pending=True)
         self._transact(Batch(number=0, feed=feed, outcomes=outcomes, files=files, replaces=replaces), schema)
 
     def _transact(self, batch: Batch, schema: pa.Schema) -> None:
@@ -128,9 +126,9 @@ def promote_all(quarantine: Quarantine, batch: Batch) -> None:
     Raises:
         WorkError: the disk failed.
     """
-    folders = [Path(outcome.report) for outcome in batch.outcomes if outcome.decision]
+    folders = [outcome.report for outcome in batch.outcomes if outcome.decision]
     for folder in folders:
-        promote(folder)
+        quarantine.promote(folder)
     quarantine.flush(folders)
 
 
@@ -142,4 +140,4 @@ def supersede_all(ledger: Ledger, quarantine: Quarantine, outcomes: Sequence[Out
     """
     successors = {earlier: outcome.drop_id for outcome in outcomes for earlier in outcome.supersedes}
     for earlier, report in ledger.reports(successors).items():
-        quarantine.supersede(Path(report), successors[earlier])
+        quarantine.supersede(report, successors[earlier])

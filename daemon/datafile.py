@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from daemon.durable import make_folder, sync
 from daemon.errors import StoreError
 from daemon.model import DataFile
+from daemon.places import REMOTE, Place
 from daemon.statistics import plain, statistics
 
 #: The partition column of every table: the row's day. It is in the file's path and never in the file.
@@ -83,19 +83,19 @@ class Part:
     Dictionary-typed columns are welcome; the file has their values' type.
     """
 
-    def __init__(self, root: Path, path: str, schema: pa.Schema, encoding: Encoding) -> None:
-        """Create `root`/`path`, replacing what a killed process may have left there.
+    def __init__(self, place: Place, path: str, schema: pa.Schema, encoding: Encoding) -> None:
+        """Create the draft of the file `path` of a place, replacing what a killed process may have left there.
 
         Raises:
             StoreError: it cannot be created.
         """
         self.path = path
-        self._target = root / path
+        self._place = place
         self._schema = schema
         self._nan: set[str] = set()
-        with writing(self._target):
-            make_folder(self._target.parent)
-            self._sink = pa.OSFile(str(self._target), "wb")
+        with writing(place.describe(path)):
+            self._draft = place.draft(path)
+            self._sink = pa.OSFile(str(self._draft), "wb")
             self._writer = pq.ParquetWriter(
                 self._sink,
                 schema,
@@ -114,20 +114,20 @@ class Part:
             StoreError: the disk is full, or fails.
         """
         self._nan.update(name for name in table.column_names if _has_nan(table.column(name)))
-        with writing(self._target):
+        with writing(self._place.describe(self.path)):
             self._writer.write_table(table, row_group_size=2 * ROW_GROUP_ROWS)
 
     def close(self) -> DataFile:
-        """Finish the file, push it to the disk, and describe it.
+        """Finish the file, have it kept, and describe it.
 
         Raises:
             StoreError: the disk is full, or fails.
         """
-        with writing(self._target):
+        with writing(self._place.describe(self.path)):
             self._writer.close()
             self._sink.close()
-            sync(self._target)
-            size = self._target.stat().st_size
+            size = self._draft.stat().st_size
+            self._place.keep(self.path)
         metadata = self._writer.writer.metadata
         stats = statistics(metadata, self._schema, self._nan)
         return DataFile(path=self.path, size=size, rows=metadata.num_rows, date=day_of(self.path), stats=stats)
@@ -142,8 +142,8 @@ class Part:
         self._writer.is_open = False
         with contextlib.suppress(OSError):
             self._sink.close()
-        with writing(self._target):
-            self._target.unlink(missing_ok=True)
+        with writing(self._place.describe(self.path)):
+            self._place.remove([self.path])
 
 
 def _has_nan(column: pa.ChunkedArray[Any]) -> bool:
@@ -170,11 +170,13 @@ def day_of(path: str) -> str:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the operating system says of `path` into a StoreError that says what to do."""
+def writing(path: Path | str) -> Iterator[None]:
+    """Turn what a place says of `path` into a StoreError that says what to do."""
     try:
         yield
     except OSError as error:
+        if error.errno == REMOTE:
+            raise StoreError(error.strerror) from error
         cause = os.strerror(error.errno) if error.errno else str(error)
         raise StoreError(f"{path}: cannot be written: {cause}. {_advice(error.errno)}") from error
 

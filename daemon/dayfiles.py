@@ -6,13 +6,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
 from daemon.datafile import Encoding, Part, encoding_of, path_of, writing
-from daemon.durable import sync
 from daemon.model import DataFile
+from daemon.places import Place
 
 #: Files finished at once, when reading and judging are done and nobody else is at work.
 FINISHED_TOGETHER = 2
@@ -29,9 +28,9 @@ class Key:
 class DayFiles:
     """The unit's files. Belongs to the writing thread until that has ended."""
 
-    def __init__(self, root: Path, unit: str, open_files: int) -> None:
-        """Create nothing yet: files of at most so many keys are open at once below `root`, named after the unit."""
-        self._root = root
+    def __init__(self, place: Place, unit: str, open_files: int) -> None:
+        """Create nothing yet: files of at most so many keys are open at once in the place, named after the unit."""
+        self._place = place
         self._unit = unit
         self._open_files = open_files
         #: Least used first.
@@ -51,7 +50,7 @@ class DayFiles:
         self._part(key, table).write(table)
 
     def finish(self, left: Mapping[Key, list[pa.Table]]) -> tuple[DataFile, ...]:
-        """Write what is left of each key, finish every file and push their folders to the disk.
+        """Write what is left of each key, finish every file and make their names safe.
 
         Raises:
             StoreError: the disk is full, or fails; `remove` then removes what there is.
@@ -66,9 +65,8 @@ class DayFiles:
                     del self._open[key]
         for key in tuple(self._open):
             self._close(key)
-        for folder in self._folders():
-            with writing(folder):
-                sync(folder)
+        with writing(self._place.describe()):
+            self._place.flush([file.path for file in self._done])
         return tuple(sorted(self._done, key=lambda file: file.path))
 
     def remove(self) -> None:
@@ -79,9 +77,8 @@ class DayFiles:
         """
         while self._open:
             self._open.popitem()[1].remove()
-        for path in (path for paths in self._paths.values() for path in paths):
-            with writing(self._root / path):
-                (self._root / path).unlink(missing_ok=True)
+        with writing(self._place.describe()):
+            self._place.remove([path for paths in self._paths.values() for path in paths])
         self._paths.clear()
 
     def _part(self, key: Key, table: pa.Table) -> Part:
@@ -92,7 +89,7 @@ class DayFiles:
             self._close(next(iter(self._open)))
         if key.schema not in self._encodings:
             self._encodings[key.schema] = encoding_of(table)
-        part = Part(self._root, self._new_path(key.day), key.schema, self._encodings[key.schema])
+        part = Part(self._place, self._new_path(key.day), key.schema, self._encodings[key.schema])
         self._open[key] = part
         return part
 
@@ -104,11 +101,6 @@ class DayFiles:
     def _close(self, key: Key) -> None:
         self._done.append(self._open[key].close())
         del self._open[key]
-
-    def _folders(self) -> list[Path]:
-        """Return the folders with new entries: of the days, and the table's own, which may be new itself."""
-        days = [(self._root / paths[0]).parent for paths in self._paths.values()]
-        return [*days, self._root, self._root.parent] if days else []
 
 
 def _together(tables: list[pa.Table]) -> pa.Table:

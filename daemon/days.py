@@ -157,7 +157,7 @@ class Closing:
 
     def _is_restated(self, change: Change) -> bool:
         feed = self._parts.feeds.get(change.feed)
-        return feed is not None and (feed.late is Late.RESTATE or not change.reported)
+        return feed is not None and (feed.late is Late.RESTATE or not change.counts)
 
     def _unfinished(self) -> Sequence[Unfinished]:
         return self._parts.ledger.markers.unfinished(failed=False)
@@ -176,13 +176,14 @@ class Closing:
             version=row.version,
             # Looked at before the files: what comes in between is in them, and counts as having come since.
             as_of=self._parts.ledger.last_committed(row.feed),
+            table=store.place(row.feed),
             files=store.days(row.feed, row.customer).get(row.day, ()),
             drops=self._days.came(row.scope),
             former=computed.get(row.day, ()) if row.version > 1 else (),
             earlier=tuple(itertools.chain.from_iterable(earlier)),
             on_duplicate_key=feed.on_duplicate_key,
             measures=feed.measures,
-            root=store.root(METRIC_DAYS),
+            metrics=store.place(METRIC_DAYS),
             unit=f"{self._parts.hold.session}-{next(self._units)}",
             memory_bytes=self._parts.workers.memory_bytes,
             watermark=row.watermark,
@@ -275,7 +276,7 @@ class Closing:
             "rows": figures.rows,
             "test_rows": figures.test_rows,
             "superseded_rows": figures.superseded_rows,
-            "late_rows": late,
+            "late_rows": late + aside,
             "late_rows_in_quarantine": aside,
             "rejected_rows": rows.rejected,
             "rejected_ratio": rows.rejected / rows.read if rows.read else 0.0,

@@ -11,7 +11,6 @@ from concurrent.futures import Future
 
 from daemon.committing import Committing
 from daemon.decisions import Action, Decision, Review, Standing
-from daemon.entries import coming, delete, disk
 from daemon.errors import BlobdropError, DecisionError, DiskError, StoreError, UndoneError
 from daemon.ledger import DropRow
 from daemon.model import Drop, Prepared, Setup, State
@@ -185,9 +184,7 @@ class Deciding:
     def _undo(self, review: Review, prepared: Prepared) -> None:
         drop = review.drop
         self._store.discard(drop.feed, prepared.files)
-        folder = coming(self._quarantine.folder(drop.customer, drop.feed, drop.id))
-        with disk(folder):
-            delete(folder)
+        self._quarantine.give_up(self._quarantine.folder(drop.customer, drop.feed, drop.id))
 
     def _tell(self, review: Review, prepared: Prepared) -> None:
         (outcome,) = prepared.outcomes

@@ -1,7 +1,6 @@
-"""One drop's entry in the quarantine: a folder that is written beside its place and renamed into it.
+"""One drop's entry in the quarantine: written to a blank on this machine, then put in its place as a whole.
 
-So whoever looks finds a whole entry or none. One that is to replace another waits beside it (`.DROP.next`) until the
-rows that it leaves out are in the table.
+One that is to replace another waits beside it (`.DROP.next`) until the rows that it leaves out are in the table.
 """
 
 from __future__ import annotations
@@ -16,12 +15,14 @@ from types import TracebackType
 from typing import Self
 
 from daemon import pages
-from daemon.durable import make_folder
+from daemon.cabinets import REPORT, Cabinet
 from daemon.errors import DiskError
 from daemon.origins import ORIGINS
 from daemon.reports import Report, encoded
 
-REJECTED, REPORT, PAGE = "rejected.csv", "report.json", "report.html"
+__all__ = ["NAME_BYTES", "PAGE", "REJECTED", "REPORT", "Entry", "coming", "disk", "rewrite", "safe_name"]
+
+REJECTED, PAGE = "rejected.csv", "report.html"
 
 #: Bytes of the original's name in an entry; names may have 255 at most.
 NAME_BYTES = 200
@@ -33,18 +34,16 @@ _UNSAFE = re.compile(r'[\\/:*?"<>|]')
 class Entry:
     """One drop's entry while it is written. Ends by `publish` or `discard`; a `with` discards what is not published."""
 
-    def __init__(self, folder: Path) -> None:
-        """Start in an empty temporary folder beside `folder`.
+    def __init__(self, cabinet: Cabinet, key: str) -> None:
+        """Start in an empty blank.
 
         Raises:
-            WorkError: the folder cannot be made.
+            WorkError: it cannot be made.
         """
-        self._folder = folder
-        self._temporary = temporary(folder)
+        self._cabinet, self._key = cabinet, key
         self._original = ""
-        with disk(self._temporary):
-            delete(self._temporary)
-            make_folder(self._temporary)
+        with disk(cabinet.describe(key)):
+            self._temporary = cabinet.blank(key)
 
     @property
     def rejected_path(self) -> Path:
@@ -78,20 +77,16 @@ class Entry:
             (self._temporary / REPORT).write_bytes(encoded(report))
             (self._temporary / PAGE).write_bytes(pages.html(report, beside))
 
-    def publish(self) -> Path:
-        """Put the entry in its place, instead of an older one of the same drop; return its folder.
+    def publish(self) -> str:
+        """Put the entry in its place, instead of an older one of the same drop; return where that is.
 
         Raises:
-            WorkError: it cannot be renamed.
+            WorkError: it cannot be put there.
         """
-        with disk(self._folder):
-            try:
-                self._temporary.rename(self._folder)
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                    raise
-                _swap(self._temporary, self._folder)
-        return self._folder
+        where = self._cabinet.describe(self._key)
+        with disk(where):
+            self._cabinet.put(self._temporary, self._key)
+        return where
 
     def discard(self) -> None:
         """Delete what was written so far.
@@ -99,8 +94,8 @@ class Entry:
         Raises:
             WorkError: it cannot be deleted.
         """
-        with disk(self._temporary):
-            delete(self._temporary)
+        with disk(self._cabinet.describe(self._key)):
+            self._cabinet.give_up(self._temporary)
 
     def __enter__(self) -> Self:
         """Return the entry itself."""
@@ -111,38 +106,25 @@ class Entry:
         self.discard()
 
 
-def coming(folder: Path) -> Path:
-    """Return where the entry waits that is to replace the one in this folder. It is an entry as any other."""
-    return folder.with_name(f".{folder.name}.next")
+def coming(key: str) -> str:
+    """Return the key of the entry that waits to replace another. It is an entry as any other."""
+    above, slash, name = key.rpartition("/")
+    return f"{above}{slash}.{name}.next"
 
 
-def promote(folder: Path) -> None:
-    """Put the entry that waits beside `folder` in its place. Where none waits it is there already.
-
-    Raises:
-        WorkError: it cannot be renamed.
-    """
-    waiting = coming(folder)
-    with disk(folder):
-        if waiting.exists():
-            _swap(waiting, folder)
-
-
-def rewrite(folder: Path, report: Report) -> None:
+def rewrite(cabinet: Cabinet, key: str, report: Report) -> None:
     """Write the report of a published entry anew; whoever reads meanwhile finds the old one or the new one, whole.
 
     Raises:
-        WorkError: the disk is full or cannot be written.
+        WorkError: the quarantine cannot be written.
     """
-    with disk(folder):
-        ours = {REJECTED, REPORT, PAGE, ORIGINS}
-        originals = [path.name for path in folder.iterdir() if path.name not in ours and path.name[0] != "."]
-        beside = pages.Beside(rejected=(folder / REJECTED).exists(), original="".join(originals[:1]))
+    with disk(cabinet.describe(key)):
+        names = cabinet.names(key)
+        originals = [name for name in names if name not in {REJECTED, REPORT, PAGE, ORIGINS}]
+        beside = pages.Beside(rejected=REJECTED in names, original="".join(originals[:1]))
         # The one for machines last: it is what tells that both are done.
         for name, data in ((PAGE, pages.html(report, beside)), (REPORT, encoded(report))):
-            unfinished = folder / f".{name}.tmp"
-            unfinished.write_bytes(data)
-            unfinished.replace(folder / name)
+            cabinet.write(key, name, data)
 
 
 def safe_name(name: str) -> str:
@@ -158,28 +140,8 @@ def safe_name(name: str) -> str:
     return last if len(last.encode()) <= NAME_BYTES else last.encode()[:room].decode("utf-8", "ignore") + suffix
 
 
-def temporary(folder: Path) -> Path:
-    """Return where an entry is written before it is published."""
-    return folder.with_name(f".{folder.name}.tmp")
-
-
-def replaced(folder: Path) -> Path:
-    """Return where an entry lies aside while another one takes its place."""
-    return folder.with_name(f".{folder.name}.old")
-
-
-def delete(folder: Path) -> None:
-    """Delete a folder and all in it; one that is not there is fine.
-
-    Raises:
-        OSError: it cannot be deleted.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(folder)
-
-
 @contextlib.contextmanager
-def disk(path: Path) -> Iterator[None]:
+def disk(path: Path | str) -> Iterator[None]:
     """Explain what the operating system says of the quarantine.
 
     Raises:
@@ -188,15 +150,7 @@ def disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EREMOTEIO:
+            raise DiskError(f"The quarantine cannot be used: {error.strerror}") from error
         advice = "Mend its disk, or free some space there; the drop is tried again."
         raise DiskError.kind(error)(f"The quarantine at {path} cannot be used: {error.strerror}. {advice}") from error
-
-
-def _swap(fresh: Path, folder: Path) -> None:
-    """Replace a folder in two renames. A crash between them leaves the older one aside, which a sweep puts back."""
-    old = replaced(folder)
-    delete(old)
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
-    delete(old)

@@ -53,12 +53,12 @@ class WorkError(BlobdropError):
 
 
 class DiskError(WorkError):
-    """A disk that every drop needs is full or read-only. No drop is at fault; it is tried again, as often as needed."""
+    """A disk or container that all drops need is full, read-only or away. No drop is at fault; it is tried again."""
 
     @classmethod
     def kind(cls, error: OSError) -> type[WorkError]:
         """Return this class where the system's error is of that kind, else that of any other trouble."""
-        return cls if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) else WorkError
+        return cls if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EREMOTEIO) else WorkError
 
 
 class SourceError(WorkError):

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from daemon.daybounds import last_complete
+from daemon.digesting import digest
 from daemon.errors import SourceError
 from daemon.feeds import Feeds
 from daemon.ledger import DropRow
 from daemon.ledger.rebuilding import ClosedDay, Scope
 from daemon.markers import MOST_BYTES, read
-from daemon.model import METRIC_DAYS, Feed
+from daemon.model import METRIC_DAYS, Feed, Found
 from daemon.quarantine import Quarantine
 from daemon.salvage import Evidence, Object
 from daemon.scopes import Scopes
-from daemon.sources.folder import FolderSource
+from daemon.sources import Archived, Archiving
 from daemon.sources.names import is_marker
 from daemon.stores import Store
 from daemon.stores.contents import writers
 
 #: Columns of rows that are metrics by themselves.
 KEY: Final = {"unit_id", "id_type", "metric_name"}
+#: Objects of the archive that are fetched together, where they are far away.
+AHEAD: Final = 64
 
 
 def gather(
@@ -35,8 +37,8 @@ def gather(
     tables: Sequence[str],
     store: Store,
     quarantine: Quarantine,
-    source: FolderSource,
-    folder: Path,
+    source: Archiving,
+    dropped: Iterable[Found],
     feeds: Feeds,
     rows: Sequence[DropRow] = (),
 ) -> Evidence:
@@ -46,8 +48,8 @@ def gather(
         tables: the names of all tables, also of feeds that are no more.
         store: where they are.
         quarantine: has reports.
-        source: has an archive, and drops that were not settled.
-        folder: the source's.
+        source: has an archive.
+        dropped: what its listing shows: drops that were not settled.
         feeds: say whose a name is.
         rows: what an old ledger still knows.
 
@@ -58,13 +60,8 @@ def gather(
     rows_of = {one.drop_id: one.rows for several in held.values() for one in several}
     # The batch of such an entry is in the table, and the daemon was killed before it put the entry in its place.
     quarantine.promote_where(lambda report: rows_of.get(report.subject.drop_id) == report.rows.accepted)
-    objects = chain(_archived(source, feeds), _dropped(source, folder, feeds, rows_of))
+    objects = chain(_archived(source, feeds), _dropped(source, dropped, feeds, rows_of))
     return Evidence(tables=held, entries=quarantine.list(), objects=tuple(objects), rows=rows)
-
-
-def table_names(root: Path) -> tuple[str, ...]:
-    """Return the names of all tables in the store's folder."""
-    return tuple(sorted({log.parent.parent.name for log in root.glob("*/_delta_log/*.json")}))
 
 
 def identity_of(store: Store, tables: Iterable[str]) -> str:
@@ -72,7 +69,7 @@ def identity_of(store: Store, tables: Iterable[str]) -> str:
 
     Under the same identity the tables go on counting, and an old copy of the lost ledger is known for one.
     """
-    newest = Counter(names[-1] for table in tables if (names := writers(Path(store.root(table)))))
+    newest = Counter(names[-1] for table in tables if (names := writers(store.place(table))))
     return newest.most_common(1)[0][0] if newest else ""
 
 
@@ -81,7 +78,7 @@ def newest_batches(store: Store, tables: Iterable[str]) -> Mapping[str, int]:
     return {table: store.last_batch(table) for table in tables}
 
 
-def watermarks(source: FolderSource, feeds: Collection[Feed]) -> Mapping[Scope, int]:
+def watermarks(source: Archiving, feeds: Collection[Feed]) -> Mapping[Scope, int]:
     """Return for each scope the newest instant that its archived markers say, by the verdicts of when they came there.
 
     A marker is archived when it has its verdict; one that waited is where it was dropped. Signals are not asked.
@@ -91,7 +88,7 @@ def watermarks(source: FolderSource, feeds: Collection[Feed]) -> Mapping[Scope, 
     for one in source.archived():
         if not is_marker(one.found.name):
             continue
-        said = read(_start(one.path), one.at)
+        said = read(_start(source, one.kept), one.at)
         name = one.found.name
         theirs = scopes.of(name) if said.feed is None else scopes.named(name, said.feed) if said.feed in names else ()
         if said.instant is not None and not said.standing.refused:
@@ -133,19 +130,30 @@ def _with_metrics(store: Store) -> Iterator[ClosedDay]:
         )
 
 
-def _archived(source: FolderSource, feeds: Feeds) -> Iterator[Object]:
-    for one in source.archived():
-        if is_marker(one.found.name) or feeds.is_signal(one.found.name):
-            continue
-        scope = _scope(feeds, one.found.name)
-        yield Object(found=one.found, sha256=_digest(one.path), scope=scope, at=one.at, archived=True)
+def _archived(source: Archiving, feeds: Feeds) -> Iterator[Object]:
+    found = (one for one in source.archived() if not _is_told(feeds, one.found.name))
+    for several in _chunks(found):
+        with source.ahead([one.kept for one in several]):
+            for one in several:
+                scope = _scope(feeds, one.found.name)
+                yield Object(found=one.found, sha256=_digest(source, one.kept), scope=scope, at=one.at, archived=True)
 
 
-def _dropped(source: FolderSource, folder: Path, feeds: Feeds, ids: Collection[str]) -> Iterator[Object]:
-    for found in source.list() if folder.exists() else ():
-        if not (is_marker(found.name) or feeds.is_signal(found.name)):
+def _is_told(feeds: Feeds, name: str) -> bool:
+    """Tell whether an object says something of drops and is none: a marker or a signal."""
+    return is_marker(name) or feeds.is_signal(name)
+
+
+def _chunks(found: Iterator[Archived]) -> Iterator[Sequence[Archived]]:
+    while several := list(itertools.islice(found, AHEAD)):
+        yield several
+
+
+def _dropped(source: Archiving, dropped: Iterable[Found], feeds: Feeds, ids: Collection[str]) -> Iterator[Object]:
+    for found in dropped:
+        if not _is_told(feeds, found.name):
             # Only what stays here after its drop's end is read: the others are worked, as they have not come to it.
-            sha256 = _digest(f"{folder}/{found.name}") if found.drop_id in ids else ""
+            sha256 = _digest(source, found) if found.drop_id in ids else ""
             scope = _scope(feeds, found.name)
             yield Object(found=found, sha256=sha256, scope=scope, at=found.modified, archived=False)
 
@@ -155,22 +163,22 @@ def _scope(feeds: Feeds, name: str) -> tuple[str, str] | None:
     return (match[0].name, match[1]) if match else None
 
 
-def _digest(path: str) -> str:
-    with _opened(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(source: Archiving, found: Found) -> str:
+    with _fetched(source, found) as path:
+        return digest(path)
 
 
-def _start(path: str) -> bytes:
-    with _opened(path) as file:
+def _start(source: Archiving, found: Found) -> bytes:
+    with _fetched(source, found) as path, path.open("rb") as file:
         return file.read(MOST_BYTES + 1)
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[BufferedReader]:
+def _fetched(source: Archiving, found: Found) -> Iterator[Path]:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - the name may be any bytes
-            yield file
+        with source.fetch(found) as path:
+            yield path
     except OSError as error:
         raise SourceError(
-            f"{path} cannot be read: {error.strerror or error}; let this user read the archive"
+            f"{found.uri} cannot be read: {error.strerror or error}; let this user read the archive"
         ) from error

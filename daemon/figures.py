@@ -12,16 +12,17 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from daemon.datafile import Part, encoding_of, path_of
+from daemon.datafile import Part, encoding_of, path_of, writing
 from daemon.measures import Measure
 from daemon.measuring import measure
 from daemon.model import DataFile, OnDuplicateKey
+from daemon.places import Place
 from daemon.restating import Changed, changed
 
 if TYPE_CHECKING:
@@ -47,11 +48,14 @@ class Asked:
     customer: str
     day: str
     version: int
-    #: The data files that may have rows of it, and the feed's newest batch that is in them.
+    #: Where the feed's table is, the data files in it that may have rows of the day, and the newest batch in them.
+    table: Place
     files: tuple[str, ...]
     as_of: int = 0
     #: Drops of the scope in the order in which they came: of two rows with one key the later drop's counts.
     drops: tuple[str, ...] = ()
+    #: Where `metric_days` is.
+    metrics: Place
     #: Data files of `metric_days` that may have an earlier version of the day.
     former: tuple[str, ...] = ()
     #: Data files of `metric_days` that may have metrics of the days before.
@@ -59,8 +63,7 @@ class Asked:
     on_duplicate_key: OnDuplicateKey = OnDuplicateKey.LAST
     #: The metrics of a feed whose rows are none themselves.
     measures: tuple[Measure, ...] = ()
-    #: Where `metric_days` is, and the name of what is staged there.
-    root: str = ""
+    #: The name of what is staged for `metric_days`.
     unit: str = ""
     memory_bytes: int = 1024**3
     #: What every row of its metrics says: the watermark and the time of closing, unix seconds, and the contract.
@@ -98,22 +101,41 @@ def figures(asked: Asked) -> Figures:
     Raises:
         StoreError: they cannot be written.
     """
-    with _database(asked) as database:
-        columns = _open(database, asked)
-        database.register("arriving", pa.table({"drop_id": pa.array(asked.drops, pa.string())}))
-        database.execute("CREATE TEMP TABLE arrival AS SELECT drop_id, row_number() OVER () AS place FROM arriving")
-        rows, tests = _one(database, "SELECT count(*) FILTER (NOT test), count(*) FILTER (test) FROM day")
-        found = database.execute("SELECT DISTINCT _drop FROM day ORDER BY 1").fetchall()
-        counted = Figures(rows=rows, test_rows=tests, drops=tuple(drop for (drop,) in found))
-        if columns.issuperset(KEY):
-            per_unit = _SUM if asked.on_duplicate_key is OnDuplicateKey.SUM else _LAST
-            database.execute(f"CREATE TEMP TABLE units AS {per_unit}")
-            database.execute(_KINDS)
-            return _with_metrics(database, asked, counted, "SELECT coalesce(sum(superseded), 0)::BIGINT FROM metrics")
-        if not asked.measures:
-            return counted
-        measure(database, asked.measures, columns, asked.on_duplicate_key, _PLACE)
-        return _with_metrics(database, asked, counted, "SELECT count(*) FILTER (again) FROM counted")
+    with writing(asked.table.describe()), _near(asked) as near, _database(near) as database:
+        return _computed(database, near)
+
+
+@contextmanager
+def _near(asked: Asked) -> Iterator[Asked]:
+    """Have all files on this machine, and named by their paths there."""
+    with (
+        asked.table.near(asked.files) as files,
+        asked.metrics.near(asked.former) as former,
+        asked.metrics.near(asked.earlier) as earlier,
+    ):
+        yield replace(asked, files=_named(files), former=_named(former), earlier=_named(earlier))
+
+
+def _named(paths: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(map(str, paths))
+
+
+def _computed(database: duckdb.DuckDBPyConnection, asked: Asked) -> Figures:
+    columns = _open(database, asked)
+    database.register("arriving", pa.table({"drop_id": pa.array(asked.drops, pa.string())}))
+    database.execute("CREATE TEMP TABLE arrival AS SELECT drop_id, row_number() OVER () AS place FROM arriving")
+    rows, tests = _one(database, "SELECT count(*) FILTER (NOT test), count(*) FILTER (test) FROM day")
+    found = database.execute("SELECT DISTINCT _drop FROM day ORDER BY 1").fetchall()
+    counted = Figures(rows=rows, test_rows=tests, drops=tuple(drop for (drop,) in found))
+    if columns.issuperset(KEY):
+        per_unit = _SUM if asked.on_duplicate_key is OnDuplicateKey.SUM else _LAST
+        database.execute(f"CREATE TEMP TABLE units AS {per_unit}")
+        database.execute(_KINDS)
+        return _with_metrics(database, asked, counted, "SELECT coalesce(sum(superseded), 0)::BIGINT FROM metrics")
+    if not asked.measures:
+        return counted
+    measure(database, asked.measures, columns, asked.on_duplicate_key, _PLACE)
+    return _with_metrics(database, asked, counted, "SELECT count(*) FILTER (again) FROM counted")
 
 
 def _with_metrics(database: duckdb.DuckDBPyConnection, asked: Asked, counted: Figures, superseded_rows: str) -> Figures:
@@ -124,7 +146,7 @@ def _with_metrics(database: duckdb.DuckDBPyConnection, asked: Asked, counted: Fi
     expected, missing = _missing(database, asked)
     (metrics,) = _one(database, "SELECT count(*) FROM metrics")
     former = {"feed": asked.feed, "customer": asked.customer, "version": asked.version - 1}
-    changes = changed(database, asked.former, former) if asked.former else ()
+    changes = changed(database, asked.former, former) if asked.version > 1 else ()
     table = _metric_rows(database, asked)
     file, schema = (None, pa.schema([])) if not table.num_rows else _staged(table, asked)
     (superseded,) = _one(database, superseded_rows)
@@ -295,7 +317,7 @@ def _missing(database: duckdb.DuckDBPyConnection, asked: Asked) -> tuple[int, tu
 
 
 def _staged(table: pa.Table, asked: Asked) -> tuple[DataFile, pa.Schema]:
-    part = Part(Path(asked.root), path_of(asked.day, f"part-{asked.unit}-00"), table.schema, encoding_of(table))
+    part = Part(asked.metrics, path_of(asked.day, f"part-{asked.unit}-00"), table.schema, encoding_of(table))
     with ExitStack() as undo:
         undo.callback(part.remove)
         part.write(table)

@@ -10,6 +10,7 @@ from typing import Final
 
 from daemon.errors import WorkError
 from daemon.ledger import Ledger
+from daemon.places import Place
 from daemon.tally import Tally
 
 #: Seconds without the end of a turn after which the loop hangs; as WatchdogSec of deploy/blobdrop.service.
@@ -34,11 +35,11 @@ class Health:
         *,
         ledger: Ledger,
         tally: Tally,
-        tables: str,
+        tables: Place,
         poll_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin at the start of the loop, which may take its time for the first turn; `tables` is their folder."""
+        """Begin at the start of the loop, which may take its time for the first turn; `tables` is their place."""
         self._ledger, self._tally, self._tables = ledger, tally, tables
         self._listing_seconds = 2 * poll_seconds + LISTING_SECONDS
         self._clock = clock
@@ -88,6 +89,12 @@ class Health:
         return ""
 
     def _store(self) -> str:
-        if os.path.isdir(self._tables) and not os.access(self._tables, os.R_OK | os.W_OK | os.X_OK):  # noqa: PTH112
-            return f"{self._tables} cannot be written"
+        folder = self._tables.url
+        try:
+            self._tables.folders()
+        except OSError as error:
+            return f"{self._tables.describe()}: {error.strerror}"
+        # A container's right to write is seen when it is made use of.
+        if self._tables.is_local and os.path.isdir(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):  # noqa: PTH112
+            return f"{folder} cannot be written"
         return ""

@@ -165,8 +165,8 @@ class Ingest:
     def _setup(self, feed: str, patience_seconds: float | None = None) -> Setup:
         return Setup(
             source=self._parts.source,
-            table=self._parts.store.root(feed),
-            quarantine=self._parts.rules.quarantine,
+            table=self._parts.store.place(feed),
+            quarantine=self._parts.quarantine,
             limits=self._parts.rules.limits,
             now=self._parts.clock(),
             patience_seconds=patience_seconds,

@@ -15,6 +15,7 @@ from daemon.daycounts import DayCounts
 from daemon.entries import Entry
 from daemon.model import DataFile, DayRows, Drop, Outcome
 from daemon.origins import ORIGINS, labels
+from daemon.places import Place
 from daemon.quarantine import Quarantine
 from daemon.rejects import RejectedWriter
 from daemon.reports import Report, Subject, judged_state, report
@@ -107,8 +108,8 @@ def _alike(value: Any, count: int) -> pa.Array:
 class Stages:
     """The stages of one unit: one for its small drops, one for each large one."""
 
-    def __init__(self, table: Path, unit: str) -> None:
-        """Stage below the table's folder, under names that begin with the unit's."""
+    def __init__(self, table: Place, unit: str) -> None:
+        """Stage where the table is, under names that begin with the unit's."""
         self._table = table
         self._unit = unit
         self._stages: list[Stage] = []
@@ -263,7 +264,7 @@ class Landing:
         entry = self._opened()
         entry.write_report(made)
         self._entry = None
-        return str(entry.publish())
+        return entry.publish()
 
     def _accept(self, judged: Judged, rows: Numbers, match: Match) -> None:
         count = judged.typed.num_rows

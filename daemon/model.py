@@ -15,6 +15,8 @@ from daemon.measures import Measure
 from validators.model import Dialect, Limits, Rows
 
 if TYPE_CHECKING:  # the seam speaks of these values, so at run time it imports them and not the other way round
+    from daemon.places import Place
+    from daemon.quarantine import Quarantine
     from daemon.sources import Source
 
 
@@ -287,10 +289,10 @@ class Setup:
     """What every unit of a feed needs to know beside the feed; picklable."""
 
     source: Source
-    #: The folder of the feed's table, below which data files are staged.
-    table: str
-    #: The quarantine's folder.
-    quarantine: str
+    #: Where the feed's table is, and data files are staged.
+    table: Place
+    #: Where rejected rows and reports go.
+    quarantine: Quarantine
     limits: Limits
     #: Unix seconds; the time at which the unit's rows are said to be ingested.
     now: float

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
@@ -27,7 +25,6 @@ class Rules:
     attempts: int
     retry_seconds: float
     limits: Limits
-    quarantine: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +36,8 @@ class Parts:
     store: Store
     source: Source
     workers: Workers
+    #: Where rejected rows and reports go.
+    quarantine: Quarantine
     feeds: Mapping[str, Feed]
     #: Each feed's contract's digest.
     contracts: Mapping[str, str]
@@ -49,8 +48,3 @@ class Parts:
     clock: Callable[[], float] = time.time
     #: Where all of them count what they do.
     tally: Tally = field(default_factory=Tally)
-
-    @cached_property
-    def quarantine(self) -> Quarantine:
-        """Where rejected rows and reports go."""
-        return Quarantine(Path(self.rules.quarantine))

@@ -24,7 +24,6 @@ from daemon.killable import told
 from daemon.landing import Landing, Stages, absent_from, day_of, rows_together
 from daemon.model import Drop, Feed, OnDuplicate, OnRevision, Outcome, Prepared, Setup, State, Unit
 from daemon.patience import Patience
-from daemon.quarantine import Quarantine
 from daemon.revisions import REVISION, noted, reasoned, refusal
 from validators.files import FileJudging, Part, judge, refused
 from validators.judging import Judged, Policy, judge_rows
@@ -89,12 +88,12 @@ class _Work:
         self._unit, self._feed, self._setup, self._say = unit, feed, setup, say
         self._patience = Patience(setup.patience_seconds)
         self._contract = contract_of(feed)
-        self._quarantine = Quarantine(Path(setup.quarantine))
+        self._quarantine = setup.quarantine
         self._zone_day = day_of(setup.now, feed.timezone)
         #: Which drop has brought bytes, and whose bytes a drop has brought; "" for a drop before this unit.
         self._digests = dict.fromkeys(unit.known, "")
         self._owners: dict[str, str] = {}
-        self._stages = Stages(Path(setup.table), unit.id)
+        self._stages = Stages(setup.table, unit.id)
         self._outcomes: list[Outcome] = []
         self._changed: list[str] = []
         self._broken: set[str] = set()

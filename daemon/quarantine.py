@@ -1,37 +1,33 @@
-"""Keeps rejected rows and their reports in folders, one for each drop, and lists them. Never judges.
+"""Keeps rejected rows and their reports in entries, one for each drop, and lists them. Never judges.
 
-`ROOT/CUSTOMER/FEED/DROP/` holds rejected.csv, report.json, report.html, and for a rejected file the original. An entry
-is written in a folder beside it and renamed into its place, so that whoever looks finds a whole one or none.
+`CUSTOMER/FEED/DROP/` holds rejected.csv, report.json, report.html, and for a rejected file the original: in a folder or
+in a container, which a cabinet makes no difference. What stands for an entry elsewhere is where it is, in words.
 
-Power cuts: `publish` alone survives a killed process, not a power cut. Before the ledger says that a drop is done, one
-`flush` over a batch's folders brings all of them to the disk: thousands of small entries cost one pass, not thousands.
+Power cuts: a published entry survives a killed process. Before the ledger says that a drop is done, one `flush` over a
+batch's entries brings all of them to the disk: thousands of small entries cost one pass, not thousands.
 """
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import json
-import os
+import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from daemon.durable import sync
-from daemon.entries import REPORT, Entry, coming, delete, disk, promote, replaced, rewrite, temporary
-from daemon.errors import NotFoundError, WorkError
+from daemon.cabinets import Cabinet, Kept
+from daemon.entries import PAGE, REPORT, Entry, coming, disk, rewrite
+from daemon.errors import DecisionError, NotFoundError, WorkError
 from daemon.feeds import folder_name
 from daemon.reports import Report, parsed
 from validators.sentences import printable
 
-#: Folders are synced one by one up to so many; beyond it one sync of everything is quicker. (An fsync of a small file
-#: takes 1 to 5 ms on an SSD, and an entry has three and a folder.)
-SYNC_ONE_BY_ONE = 16
 #: Ids that an error suggests.
 SUGGESTIONS = 3
 
-_TEMPORARY = re.compile(r"\.(?P<drop>.+)\.(?:tmp|old)")
 _COMING = re.compile(r"\..+\.next")
 
 
@@ -39,7 +35,10 @@ _COMING = re.compile(r"\..+\.next")
 class Listed:
     """One entry as a list shows it."""
 
-    folder: Path
+    #: The drop's id, as the entry is named.
+    drop: str
+    #: Where it is.
+    folder: str
     #: None when it cannot be read.
     report: Report | None
     #: Why the report cannot be read; empty when it can.
@@ -47,26 +46,121 @@ class Listed:
 
 
 class Quarantine:
-    """All entries below one folder, which is made when the first one is kept."""
+    """All entries of one cabinet. Picklable: workers open entries too."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, cabinet: Cabinet) -> None:
         """Look at nothing yet."""
-        self._root = root
+        self._cabinet = cabinet
+
+    def describe(self) -> str:
+        """Say where the quarantine is, for people."""
+        return self._cabinet.describe()
+
+    def prepare(self) -> None:
+        """Make the quarantine ready when the daemon starts.
+
+        Raises:
+            WorkError: it cannot be used.
+        """
+        with self._disk():
+            self._cabinet.prepare()
+
+    def stop(self) -> None:
+        """Have whatever waits for the quarantine give up soon. From any thread, or a signal's handler."""
+        self._cabinet.stop()
+
+    # ---------------------------------------------------------------- ONE ENTRY
 
     def open(self, customer: str, feed: str, drop_id: str, *, pending: bool = False) -> Entry:
         """Start the drop's entry anew; nothing shows until it is published.
 
-        With `pending` it is published as one that waits beside the drop's entry until `entries.promote` puts it there.
+        With `pending` it is published as one that waits beside the drop's entry until `promote` puts it there.
 
         Raises:
-            WorkError: the folder cannot be made.
+            WorkError: it cannot be written.
         """
-        folder = self.folder(customer, feed, drop_id)
-        return Entry(coming(folder) if pending else folder)
+        key = _key(customer, feed, drop_id)
+        return Entry(self._cabinet, coming(key) if pending else key)
 
-    def folder(self, customer: str, feed: str, drop_id: str) -> Path:
+    def folder(self, customer: str, feed: str, drop_id: str) -> str:
         """Return where the drop's entry is, or would be."""
-        return self._root / folder_name(customer) / folder_name(feed) / folder_name(drop_id)
+        return self._cabinet.describe(_key(customer, feed, drop_id))
+
+    def has(self, folder: str) -> bool:
+        """Tell whether there is an entry.
+
+        Raises:
+            WorkError: it cannot be told.
+        """
+        with self._disk():
+            return self._cabinet.has(self._cabinet.key(folder))
+
+    def report(self, folder: str) -> Report:
+        """Return an entry's report.
+
+        Raises:
+            NotFoundError: there is none.
+            WorkError: it cannot be read, or is damaged.
+        """
+        key = self._cabinet.key(folder)
+        return _report(lambda: self._cabinet.read(key, REPORT), folder)
+
+    def page(self, folder: str) -> bytes:
+        """Return an entry's report as a page.
+
+        Raises:
+            WorkError: it cannot be read, or is not there.
+        """
+        with self._disk():
+            return self._cabinet.read(self._cabinet.key(folder), PAGE)
+
+    @contextmanager
+    def near(self, folder: str) -> Iterator[Path]:
+        """Give a folder of this machine with an entry's files, for the length of a `with`.
+
+        What goes wrong with them is said of the entry, wherever the folder is.
+
+        Raises:
+            WorkError: they cannot be had.
+        """
+        with self._disk(), self._cabinet.near(self._cabinet.key(folder)) as here:
+            try:
+                yield here
+            except (DecisionError, WorkError) as error:
+                if str(here) == folder:
+                    raise
+                raise type(error)(str(error).replace(str(here), folder)) from error
+
+    def supersede(self, folder: str, later: str) -> None:
+        """Have an entry's report say that the drop `later` has taken its drop's place. Repeating it changes nothing.
+
+        An entry that is gone, or cannot be read, is left as it is: the ledger knows.
+
+        Raises:
+            WorkError: the quarantine cannot be written.
+        """
+        report = self._listed(self._cabinet.key(folder)).report
+        if report is not None and report.superseded_by != later:
+            rewrite(self._cabinet, self._cabinet.key(folder), replace(report, superseded_by=later))
+
+    def promote(self, folder: str) -> None:
+        """Put the entry that waits for the place of another into it. Where none waits it is there already.
+
+        Raises:
+            WorkError: it cannot be put there.
+        """
+        key = self._cabinet.key(folder)
+        with self._disk():
+            self._cabinet.move(coming(key), key)
+
+    def give_up(self, folder: str) -> None:
+        """Delete the entry that waits for the place of another.
+
+        Raises:
+            WorkError: it cannot be deleted.
+        """
+        with self._disk():
+            self._cabinet.remove([coming(self._cabinet.key(folder))])
 
     def remove(self, customer: str, feed: str, drop_id: str) -> None:
         """Delete the drop's entry, published or not. One that is not there is fine.
@@ -74,10 +168,32 @@ class Quarantine:
         Raises:
             WorkError: it cannot be deleted.
         """
-        folder = self.folder(customer, feed, drop_id)
-        with disk(folder):
-            for path in (folder, temporary(folder), replaced(folder), coming(folder)):
-                delete(path)
+        self.remove_all([(customer, feed, drop_id)])
+
+    # ---------------------------------------------------------------- SEVERAL
+
+    def remove_all(self, drops: Iterable[tuple[str, str, str]]) -> None:
+        """Delete the entries of drops (customer, feed, id), published or not.
+
+        Raises:
+            WorkError: one cannot be deleted.
+        """
+        keys = [_key(*drop) for drop in drops]
+        if keys:
+            with self._disk():
+                self._cabinet.remove([*keys, *map(coming, keys)])
+
+    def flush(self, folders: Iterable[str], *, pending: bool = False) -> None:
+        """Bring published entries to the disk, so that they survive a power cut.
+
+        Call it once for a batch, before the ledger says that its drops are done.
+
+        Raises:
+            WorkError: the disk failed; nothing may be believed to be kept.
+        """
+        keys = [self._cabinet.key(folder) for folder in folders]
+        with self._disk():
+            self._cabinet.flush([coming(key) if pending else key for key in keys])
 
     def list(
         self, *, customer: str | None = None, feed: str | None = None, limit: int | None = None
@@ -92,37 +208,33 @@ class Quarantine:
         Raises:
             WorkError: the quarantine cannot be looked into.
         """
-        with disk(self._root):
-            found = sorted(self._folders(customer, feed), key=_published, reverse=True)
-        listed = [_listed(Path(entry.path)) for entry in found[:limit]]
+        found = sorted(self._kept(customer, feed), key=lambda one: one.at, reverse=True)
+        listed = [self._listed(one.key) for one in found[:limit]]
         return tuple(sorted(listed, key=lambda one: one.report.finished_at if one.report else 0.0, reverse=True))
 
-    def find(self, drop: str) -> Path:
-        """Return the folder of the entry with this drop id, or the only one whose id begins so.
+    def count(self) -> int:
+        """Return how many entries there are, without reading their reports.
+
+        Raises:
+            WorkError: the quarantine cannot be looked into.
+        """
+        return len(self._kept())
+
+    def find(self, drop: str) -> str:
+        """Return where the entry with this drop id is, or the only one whose id begins so.
 
         Raises:
             NotFoundError: there is none, or more than one; the message names those that were probably meant.
             WorkError: the quarantine cannot be looked into.
         """
-        with disk(self._root):
-            folders = {entry.name: Path(entry.path) for entry in self._folders(None, None)}
+        folders = {one.name: self._cabinet.describe(one.key) for one in self._kept()}
         wanted = folder_name(drop.strip())
         fitting = [wanted] if wanted in folders else sorted(name for name in folders if name.startswith(wanted))
         if len(fitting) == 1 and drop.strip():
             return folders[fitting[0]]
         raise NotFoundError(_not_found(drop, fitting, list(folders)))
 
-    def supersede(self, folder: Path, later: str) -> None:
-        """Have an entry's report say that the drop `later` has taken its drop's place. Repeating it changes nothing.
-
-        An entry that is gone, or cannot be read, is left as it is: the ledger knows.
-
-        Raises:
-            WorkError: the disk failed.
-        """
-        listed = _listed(folder)
-        if listed.report is not None and listed.report.superseded_by != later:
-            rewrite(folder, replace(listed.report, superseded_by=later))
+    # ---------------------------------------------------------------- CLEARING AWAY
 
     def sweep(self) -> None:
         """Clear away what killed workers have left. Only while no worker is at work: at the daemon's start.
@@ -130,10 +242,8 @@ class Quarantine:
         Raises:
             WorkError: something cannot be cleared away.
         """
-        with disk(self._root):
-            for feed in self._feeds(None, None):
-                for entry in list(_scanned(feed)):
-                    _sweep(Path(entry.path))
+        with self._disk():
+            self._cabinet.sweep()
 
     def sweep_pending(self) -> None:
         """Delete the entries that wait for a batch which was not committed. Only while no batch is open.
@@ -141,67 +251,101 @@ class Quarantine:
         Raises:
             WorkError: one cannot be deleted.
         """
-        with disk(self._root):
-            for feed in self._feeds(None, None):
-                for entry in [one for one in _scanned(feed) if _COMING.fullmatch(one.name)]:
-                    delete(Path(entry.path))
+        with self._disk():
+            self._cabinet.remove([one.key for one in self._cabinet.list() if _COMING.fullmatch(one.name)])
 
     def promote_where(self, is_committed: Callable[[Report], bool]) -> None:
         """Put the entries that wait for a batch in their places, where that was committed. Only while no batch is open.
 
         Raises:
-            WorkError: one cannot be read or renamed.
+            WorkError: one cannot be read or put there.
         """
-        for feed in self._feeds(None, None):
-            for entry in [Path(one.path) for one in _scanned(feed) if _COMING.fullmatch(one.name)]:
-                if is_committed(read_report(entry)):
-                    promote(entry.with_name(entry.name.removeprefix(".").removesuffix(".next")))
+        with self._disk():
+            waiting = [one.key for one in self._cabinet.list() if _COMING.fullmatch(one.name) and one.whole]
+        for key in waiting:
+            if is_committed(self.report(self._cabinet.describe(key))):
+                self.promote(self._cabinet.describe(_coming_to(key)))
 
-    def flush(self, folders: Iterable[Path]) -> None:
-        """Bring published entries to the disk, so that they survive a power cut.
-
-        Call it once for a batch, before the ledger says that its drops are done.
+    def finished(self, before: float) -> Iterator[Listed | None]:
+        """Yield the entries whose drops ended before then, unix seconds; None for each of the others.
 
         Raises:
-            WorkError: the disk failed; nothing may be believed to be kept.
+            WorkError: the quarantine cannot be looked into.
         """
-        several = tuple(folders)
-        if len(several) > SYNC_ONE_BY_ONE:
-            os.sync()
-            return
-        for folder in several:
-            with disk(folder):
-                _sync_entry(folder)
+        for one in self._kept():
+            listed = self._listed(one.key)
+            ended = listed.report.finished_at if listed.report else one.at or math.inf  # damaged: as old as it looks
+            yield listed if ended < before else None
 
-    def _folders(self, customer: str | None, feed: str | None) -> Iterator[os.DirEntry[str]]:
-        for path in self._feeds(customer, feed):
-            yield from (entry for entry in _scanned(path) if not entry.name.startswith("."))
+    def left_behind(self, before: float) -> Iterator[None]:
+        """Delete, one at each step, entries that a killed worker has not finished before then.
 
-    def _feeds(self, customer: str | None, feed: str | None) -> Iterator[str]:
-        for owner in _scanned(self._root):
-            if customer is None or owner.name == folder_name(customer):
-                wanted = None if feed is None else folder_name(feed)
-                yield from (one.path for one in _scanned(owner.path) if wanted in (None, one.name))
+        Raises:
+            WorkError: one cannot be deleted.
+        """
+        with self._disk():
+            yield from self._cabinet.clear(before)
+
+    def let_go(self, entry: Listed) -> None:
+        """Delete an entry for good.
+
+        Raises:
+            WorkError: it cannot be deleted.
+        """
+        with self._disk():
+            self._cabinet.remove([self._cabinet.key(entry.folder)])
+
+    def _kept(self, customer: str | None = None, feed: str | None = None) -> Collection[Kept]:
+        names = (None if name is None else folder_name(name) for name in (customer, feed))
+        with self._disk():
+            return [one for one in self._cabinet.list(*names) if one.whole and not one.name.startswith(".")]
+
+    def _listed(self, key: str) -> Listed:
+        folder, name = self._cabinet.describe(key), key.rpartition("/")[2]
+        try:
+            return Listed(drop=name, folder=folder, report=self.report(folder))
+        except (NotFoundError, WorkError) as error:
+            return Listed(drop=name, folder=folder, report=None, damaged=str(error))
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        with disk(self._cabinet.describe()):
+            yield
 
 
 def read_report(folder: Path) -> Report:
-    """Return the report in an entry's folder.
+    """Return the report in an entry's folder on this machine.
 
     Raises:
         NotFoundError: there is no report in the folder.
         WorkError: it cannot be read, or is damaged.
     """
-    path = folder / REPORT
+    return _report((folder / REPORT).read_bytes, str(folder))
+
+
+def _report(read: Callable[[], bytes], folder: str) -> Report:
+    path = f"{folder}/{REPORT}"
     try:
-        return parsed(json.loads(path.read_bytes()))
+        return parsed(json.loads(read()))
     except FileNotFoundError as error:
         raise NotFoundError(f"There is no {REPORT} in {folder}.") from error
     except OSError as error:
         raise WorkError(f"Cannot read {path}: {error.strerror or error}.") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
+        drop = folder.rpartition("/")[2]
         raise WorkError(
-            f"{path} is damaged ({type(error).__name__}: {error}). `blobdrop retry {folder.name}` makes it anew."
+            f"{path} is damaged ({type(error).__name__}: {error}). `blobdrop retry {drop}` makes it anew."
         ) from error
+
+
+def _key(customer: str, feed: str, drop_id: str) -> str:
+    return "/".join(map(folder_name, (customer, feed, drop_id)))
+
+
+def _coming_to(key: str) -> str:
+    """Return the key in whose place an entry waits to be."""
+    above, _, name = key.rpartition("/")
+    return f"{above}/{name.removeprefix('.').removesuffix('.next')}"
 
 
 def _not_found(drop: str, fitting: list[str], known: list[str]) -> str:
@@ -211,40 +355,3 @@ def _not_found(drop: str, fitting: list[str], known: list[str]) -> str:
     near = difflib.get_close_matches(drop, known, n=SUGGESTIONS)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return f"There is no drop '{printable(drop)}' in quarantine.{hint} `blobdrop quarantine list` shows what there is."
-
-
-def _listed(folder: Path) -> Listed:
-    try:
-        return Listed(folder=folder, report=read_report(folder))
-    except (NotFoundError, WorkError) as error:
-        return Listed(folder=folder, report=None, damaged=str(error))
-
-
-def _published(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat(follow_symlinks=False).st_mtime_ns
-    except FileNotFoundError:  # It was replaced or removed since it was listed.
-        return 0
-
-
-def _scanned(path: Path | str) -> Iterator[os.DirEntry[str]]:
-    """Yield the folders in a folder; none where it does not exist."""
-    with contextlib.suppress(FileNotFoundError), os.scandir(path) as entries:
-        yield from (entry for entry in entries if entry.is_dir(follow_symlinks=False))
-
-
-def _sweep(path: Path) -> None:
-    left = _TEMPORARY.fullmatch(path.name)
-    if left is None:
-        return
-    place = path.with_name(left["drop"])
-    if path.suffix == ".old" and not place.exists():
-        path.rename(place)
-    else:
-        delete(path)
-
-
-def _sync_entry(folder: Path) -> None:
-    """Bring an entry's files, its folder and the names that lead to it to the disk."""
-    for path in (*folder.iterdir(), folder, *list(folder.parents)[:3]):
-        sync(path)

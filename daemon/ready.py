@@ -19,11 +19,10 @@ from daemon.ledger.markers import NO_SCOPE, Marker, Scope
 from daemon.markers import AGAIN, MOST_BYTES, Reading, Standing, read
 from daemon.model import Feed, Found, ReadyNeeds, SignalGaps
 from daemon.parts import Parts
-from daemon.receipts import FOLDER
 from daemon.scopes import Scopes
 from daemon.signalling import Signalling
 from daemon.signals import Waits, understood
-from daemon.sources.names import is_marker
+from daemon.sources.names import RECEIPTS, is_marker
 from daemon.tally import Tally
 from daemon.telling import discreet
 from validators.sentences import printable
@@ -232,7 +231,7 @@ class Ready:
         verdicts = [marker.to_json() for marker in self._markers.of(found)]
         text = json.dumps({"name": printable(found.name), "verdicts": verdicts}, indent=1)
         try:
-            self._source.leave([(f"{FOLDER}/{found.name.rstrip('/')}.json", f"{text}\n".encode())])
+            self._source.leave([(f"{RECEIPTS}/{found.name.rstrip('/')}.json", f"{text}\n".encode())])
         except SourceError as error:
             self._log.warning("receipts.failed", reason=str(error), note="the marker has its verdict all the same")
 

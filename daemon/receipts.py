@@ -14,17 +14,18 @@ from typing import Any, Final
 
 from structlog.typing import FilteringBoundLogger
 
+from daemon.cloud.address import quoted
 from daemon.durable import sync
-from daemon.entries import PAGE, REPORT
-from daemon.errors import NotPermittedError, SourceError, WorkError
+from daemon.entries import PAGE
+from daemon.errors import DiskError, NotFoundError, NotPermittedError, SourceError, WorkError
 from daemon.ledger import DropRow, Ledger
 from daemon.model import State
-from daemon.reports import Report, iso, parsed, summary
+from daemon.quarantine import Quarantine
+from daemon.reports import Report, iso, summary
 from daemon.sources import Source
+from daemon.sources.names import RECEIPTS
 from validators.sentences import printable
 
-#: Below it, under a drop's own name, is what its customer is told.
-FOLDER: Final = "_receipts"
 #: Events that are looked at in one turn.
 AT_ONCE: Final = 500
 #: Problems that are said in words; the page has more.
@@ -35,9 +36,11 @@ UNWANTED: Final = "No feed wants a file of this name; ask where yours belong. No
 class Receipts:
     """Leaves receipts for what has happened since it last did."""
 
-    def __init__(self, ledger: Ledger, source: Source, file: Path, *, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, ledger: Ledger, source: Source, quarantine: Quarantine, file: Path, *, log: FilteringBoundLogger
+    ) -> None:
         """Begin where the last run ended; without its file, with what happens from now on."""
-        self._ledger, self._source, self._file, self._log = ledger, source, file, log
+        self._ledger, self._source, self._quarantine, self._file, self._log = ledger, source, quarantine, file, log
         begun, newest = _read(file), ledger.decisions.newest()[0]
         # A backup of the ledger that was restored knows less than receipts were left for.
         self._since = newest if begun is None else min(begun, newest)
@@ -58,7 +61,8 @@ class Receipts:
         newest, rows = self._ledger.news(self._since, AT_ONCE)
         if newest == self._since:
             return False
-        letters = [letter for row in _newest_versions(rows) for letter in letters_of(row)]
+        where, newest_rows = self._source.describe(), _newest_versions(rows)
+        letters = [letter for row in newest_rows for letter in letters_of(row, self._quarantine, where)]
         try:
             self._source.leave(letters)
         except SourceError as error:
@@ -85,22 +89,29 @@ class Receipts:
             raise WorkError(f"{self._file} cannot be written: {error.strerror}; give this user the right to") from error
 
 
-def letters_of(row: DropRow) -> Iterator[tuple[str, bytes]]:
-    """Yield the files that tell of a drop, as (name below the source, bytes): none while it is under way."""
+def letters_of(row: DropRow, quarantine: Quarantine, where: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the files that tell of a drop, as (name below the source, bytes): none while it is under way.
+
+    `where` is the source's own name, as of `Source.describe`.
+    """
     if not row.state.final:
         return
-    report, page = _reported(row)
-    name = f"{FOLDER}/{row.found.name}"
-    yield f"{name}.json", (json.dumps(_told(row, report, f"{name}.html" if page else None), indent=1) + "\n").encode()
+    report, page = _reported(row, quarantine)
+    name = f"{RECEIPTS}/{row.found.name}"
+    told = _told(row, report, f"{name}.html" if page else None, where)
+    yield f"{name}.json", (json.dumps(told, indent=1) + "\n").encode()
     if page:
         yield f"{name}.html", page
 
 
-def _told(row: DropRow, report: Report | None, page: str | None) -> dict[str, Any]:
+def _told(row: DropRow, report: Report | None, page: str | None, where: str) -> dict[str, Any]:
     problems = [problem for problem in report.problems if problem.sample] if report else []
     return {
         "name": printable(row.name),
         "drop": row.id,
+        "version": row.found.version,
+        "bytes": row.found.size,
+        "sha256": row.sha256 or None,
         "state": row.state.value,
         "says": _says(row, report),
         "rows": {"read": row.rows.read, "accepted": row.rows.accepted, "rejected": row.rows.rejected},
@@ -108,6 +119,8 @@ def _told(row: DropRow, report: Report | None, page: str | None) -> dict[str, An
         "problems": [problem.sample[0].message for problem in problems[:SAID]],
         "more_problems": max(0, len(problems) - SAID),
         "report": printable(page) if page else None,
+        "report_url": f"{where}/{quoted(page)}" if page else None,
+        "quarantine_url": f"{row.report}/{PAGE}" if page and "://" in row.report else None,
         "found_at": iso(row.found_at),
         "finished_at": iso(row.finished_at or row.changed_at),
     }
@@ -128,14 +141,15 @@ def _says(row: DropRow, report: Report | None) -> str:
             return printable(row.reason)
 
 
-def _reported(row: DropRow) -> tuple[Report | None, bytes]:
+def _reported(row: DropRow, quarantine: Quarantine) -> tuple[Report | None, bytes]:
     """Return the drop's report and its page; None and nothing where it has none, or none that can be read."""
     if not row.report:
         return None, b""
     try:
-        report = parsed(json.loads(Path(row.report, REPORT).read_bytes()))
-        return report, Path(row.report, PAGE).read_bytes()
-    except (OSError, ValueError, KeyError, TypeError):
+        return quarantine.report(row.report), quarantine.page(row.report)
+    except DiskError:
+        raise  # it is told later
+    except (NotFoundError, WorkError):
         return None, b""
 
 

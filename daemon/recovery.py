@@ -32,8 +32,7 @@ def recover(parts: Parts, sessions: Collection[str], *, counts: bool = True) -> 
             store.sweep(feed, sessions)
     found_again = ledger.recover(now, counts=counts)
     # Their next go may come to something else, or their objects are gone: what was published of them is not to stay.
-    for each in ledger.waiting():
-        quarantine.remove(each.drop.customer, each.drop.feed, each.drop.id)
+    quarantine.remove_all((each.drop.customer, each.drop.feed, each.drop.id) for each in ledger.waiting())
     return found_again
 
 

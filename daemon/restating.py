@@ -23,6 +23,8 @@ _FORMER = """
     FROM read_parquet(getvariable('former'), union_by_name = true, hive_partitioning = false)
     WHERE customer = $customer AND feed = $feed AND kind <> 'gone' AND version = $version
 """
+#: A day that was empty had no metrics.
+_NO_FORMER = "CREATE TEMP TABLE former (metric_name VARCHAR, id_type VARCHAR, kind VARCHAR, value DOUBLE)"
 #: A row of this kind stands for a metric that is gone, so that nobody takes its former version for the newest.
 _GONE = """
     INSERT INTO metrics BY NAME
@@ -47,10 +49,13 @@ def changed(
 
     Args:
         database: its table `metrics` has the day's metrics as they are now.
-        former: data files of `metric_days` that may have the version before.
+        former: data files of `metric_days` that may have the version before; none where that was empty.
         version: which one that is: feed, customer, version.
     """
-    database.execute("SET VARIABLE former = $1", [list(former)])
-    database.execute(_FORMER, dict(version))
+    if former:
+        database.execute("SET VARIABLE former = $1", [list(former)])
+        database.execute(_FORMER, dict(version))
+    else:
+        database.execute(_NO_FORMER)
     database.execute(_GONE)
     return tuple(database.execute(_CHANGED, {"most": MOST}).fetchall())

@@ -6,22 +6,18 @@ forgotten: what was known stays known, however long ago.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from daemon.errors import BlobdropError, NotFoundError, WorkError
+from daemon.errors import BlobdropError
 from daemon.ledger import Ledger
-from daemon.quarantine import read_report
+from daemon.quarantine import Quarantine
 from daemon.sources import Source
 from daemon.stores import Store
 from daemon.workers import Workers
@@ -59,7 +55,7 @@ class Expiry:
         source: Source,
         store: Store,
         workers: Workers,
-        quarantine: Path,
+        quarantine: Quarantine,
         feeds: Sequence[str],
         log: FilteringBoundLogger,
         step_seconds: float = STEP_SECONDS,
@@ -117,12 +113,12 @@ class Expiry:
     def _entries(self) -> Iterator[int]:
         before = self._before(self._retention.quarantine_days)
         stray = self._clock() - STRAY_SECONDS
-        for _ in left_behind(self._quarantine, stray):
+        for _ in self._quarantine.left_behind(stray):
             yield 0
-        for folder in finished(self._quarantine, before) if before else ():
-            if folder is not None and self._ledger.unreport(folder.name):
-                remove(folder)
-            yield int(folder is not None)
+        for entry in self._quarantine.finished(before) if before else ():
+            if entry is not None and self._ledger.unreport(entry.drop):
+                self._quarantine.let_go(entry)
+            yield int(entry is not None)
 
     def _history(self) -> Iterator[int]:
         before = self._before(self._retention.history_days)
@@ -137,69 +133,3 @@ class Expiry:
         while not future.done():
             yield None
         yield self._workers.result(future)
-
-
-def finished(root: Path, before: float) -> Iterator[Path | None]:
-    """Yield the quarantine's entries whose drops ended before then, unix seconds; None for each of the others.
-
-    Raises:
-        WorkError: the quarantine cannot be looked into.
-    """
-    for entry in _folders(root):
-        yield Path(entry.path) if not entry.name.startswith(".") and _ended(Path(entry.path)) < before else None
-
-
-def left_behind(root: Path, before: float) -> Iterator[None]:
-    """Delete, one at each step, entries that a killed worker has not finished before then.
-
-    Raises:
-        WorkError: one cannot be deleted.
-    """
-    for entry in _folders(root):
-        if entry.name.startswith(".") and entry.name.endswith(".tmp") and entry.stat().st_mtime < before:
-            shutil.rmtree(entry.path)
-            yield
-
-
-def remove(folder: Path) -> None:
-    """Delete an entry. It is taken out of sight first, under the name that the daemon's start sweeps away.
-
-    Raises:
-        WorkError: it cannot be deleted.
-    """
-    hidden = folder.with_name(f".{folder.name}.tmp")
-    with _explained(folder):
-        folder.rename(hidden)
-        shutil.rmtree(hidden)
-
-
-def _ended(folder: Path) -> float:
-    try:
-        return read_report(folder).finished_at
-    except (NotFoundError, WorkError):  # damaged: as old as its newest file
-        with contextlib.suppress(FileNotFoundError):
-            return folder.stat().st_mtime
-        return math.inf
-
-
-def _folders(root: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield the folders CUSTOMER/FEED/DROP."""
-    with _explained(root):
-        for customer in _scanned(str(root)):
-            for feed in _scanned(customer.path):
-                yield from _scanned(feed.path)
-
-
-def _scanned(folder: str) -> Iterator[os.DirEntry[str]]:
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as found:
-        yield from [entry for entry in found if entry.is_dir(follow_symlinks=False)]
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WorkError(
-            f"the quarantine at {path} cannot be cleared: {error.strerror or error}. Check the daemon's rights on it"
-        ) from error

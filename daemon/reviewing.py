@@ -46,13 +46,17 @@ def review(what: Review, feed: Feed, setup: Setup) -> Prepared:
         DecisionError: the entry is gone, or is not as it was written.
         WorkError: disk or table failed; nothing is staged, and a later try may do better.
     """
-    quarantine = Quarantine(Path(setup.quarantine))
-    folder = quarantine.folder(what.drop.customer, what.drop.feed, what.drop.id)
-    stages = Stages(Path(setup.table), what.unit)
+    place = setup.quarantine.folder(what.drop.customer, what.drop.feed, what.drop.id)
+    with setup.quarantine.near(place) as folder:
+        return _reviewed(what, feed, setup, place, folder)
+
+
+def _reviewed(what: Review, feed: Feed, setup: Setup, place: str, folder: Path) -> Prepared:
+    stages = Stages(setup.table, what.unit)
     landing = Landing(
         what.drop,
         stages=stages,
-        quarantine=quarantine,
+        quarantine=setup.quarantine,
         now=setup.now,
         zone_day=day_of(setup.now, feed.timezone),
         declared=feed.dialect.encoding,
@@ -71,7 +75,7 @@ def review(what: Review, feed: Feed, setup: Setup) -> Prepared:
         landing.discard()
         stages.abort()
         raise
-    outcome = replace(_outcome(what, findings, folder, started), days=landing.days())
+    outcome = replace(_outcome(what, findings, place, started), days=landing.days())
     return Prepared(unit=what.unit, outcomes=(outcome,), files=files, schema=schema)
 
 
@@ -83,8 +87,8 @@ def preview(what: Review, feed: Feed, quarantine: Quarantine, limits: Limits) ->
         DecisionError: the entry is gone, or is not as it was written.
         WorkError: the disk failed.
     """
-    folder = quarantine.folder(what.drop.customer, what.drop.feed, what.drop.id)
-    return judge_again(what, feed, folder, limits)
+    with quarantine.near(quarantine.folder(what.drop.customer, what.drop.feed, what.drop.id)) as folder:
+        return judge_again(what, feed, folder, limits)
 
 
 def judge_again(what: Review, feed: Feed, folder: Path, limits: Limits, landing: Landing | None = None) -> Findings:
@@ -166,7 +170,7 @@ def _verdict(
         return refused(problem, contract, policy)
 
 
-def _outcome(what: Review, findings: Findings, folder: Path, started: float) -> Outcome:
+def _outcome(what: Review, findings: Findings, place: str, started: float) -> Outcome:
     problems = findings.verdict.problems
     return Outcome(
         drop_id=what.drop.id,
@@ -174,7 +178,7 @@ def _outcome(what: Review, findings: Findings, folder: Path, started: float) -> 
         sha256=what.sha256,
         rows=findings.rows,
         rules=tuple((problem.rule, problem.column or "", problem.count) for problem in problems),
-        report=str(folder),
+        report=place,
         contract=findings.verdict.digest,
         started_at=started,
         finished_at=time.time(),

@@ -164,7 +164,7 @@ def salvage(evidence: Evidence) -> Salvage:
         nameless=tuple(one.outcome.drop_id for one in known if one.found.name == NAMELESS),
         unlinked=tuple(one.found.name for one in known if _is_unlinked(one, bare)),
         unwanted=tuple(trace.found.name for trace in traces if trace.scope is None),
-        damaged=tuple(str(entry.folder) for entry in evidence.entries if entry.report is None),
+        damaged=tuple(entry.folder for entry in evidence.entries if entry.report is None),
     )
 
 
@@ -180,7 +180,7 @@ def _traces(evidence: Evidence) -> dict[str, _Trace]:
             add(held.drop_id, feed=feed, held=held)
     for entry in evidence.entries:
         if entry.report is not None:
-            add(entry.report.subject.drop_id, report=entry.report, folder=str(entry.folder))
+            add(entry.report.subject.drop_id, report=entry.report, folder=entry.folder)
     for row in evidence.rows:
         if row.state in KEPT:
             add(row.id, row=row)

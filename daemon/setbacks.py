@@ -84,8 +84,7 @@ class Setbacks:
     def _clear_away(self, unit: Unit) -> None:
         """Delete what a lost worker has left of a unit."""
         self._store.sweep(unit.feed, [unit.id])
-        for drop in unit.drops:
-            self._quarantine.remove(drop.customer, drop.feed, drop.id)
+        self._quarantine.remove_all((drop.customer, drop.feed, drop.id) for drop in unit.drops)
 
 
 def _is_put_off(unit: Unit, error: BlobdropError) -> bool:

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from daemon.cloud.address import EXAMPLES, address, is_url
+from daemon.cloud.address import EXAMPLES, address, inside, is_az, is_url
 from daemon.feedsettings import BUILT_IN_FEEDS, FeedSettings
 from daemon.metricsettings import MetricSettings
 from daemon.model import (
@@ -28,6 +28,8 @@ from daemon.watchsettings import HttpSettings, NotifySettings
 from validators.suggest import did_you_mean
 
 MB: Final = 1024**2
+#: Stands for the account of a place in a container while nothing but its form is looked at.
+ANY_ACCOUNT: Final = "https://any.blob.core.windows.net/any"
 SQLITE: Final = "sqlite:///"
 #: Settings that are lists of tables.
 LISTS: Final = ("feeds", "metrics", "notify")
@@ -50,7 +52,20 @@ def _folder_or_container(value: str) -> str:
     return value
 
 
-def _absolute(url: str) -> PurePath:
+def _folder_or_az(value: str) -> str:
+    if is_az(value):
+        inside(value, address(ANY_ACCOUNT))
+        return value
+    if "://" in value and not value.startswith("file://"):
+        raise ValueError("expected a folder such as ./var/tables, or a place in a container: az://CONTAINER/PREFIX")
+    return _folder(value)
+
+
+def _placed(url: str) -> PurePath:
+    """Return a path that tells which place is within which: a container's begins with no `/`."""
+    if is_az(url) or is_url(url):
+        place = inside(url, address(ANY_ACCOUNT)) if is_az(url) else address(url)
+        return PurePath(place.container, place.prefix)
     return PurePath(os.path.abspath(Path(url.removeprefix("file://")).expanduser()))  # noqa: PTH100 - keeps symlinks
 
 
@@ -111,21 +126,27 @@ class SourceSettings(Section):
 class StoreSettings(Section):
     """Where good rows go."""
 
-    url: str = Field("var/tables", min_length=1, description="the folder of the Delta tables, one for each feed")
+    url: str = Field(
+        "var/tables",
+        min_length=1,
+        description="the folder of the Delta tables, one for each feed; or az://CONTAINER/PREFIX",
+    )
     compact_files: int = Field(
         32, ge=0, le=100_000, description="data files of a day that make it worth compacting; 0 for never"
     )
     target_file_mb: int = Field(128, ge=1, le=4096, description="megabytes of a data file that compaction aims at")
 
-    _is_folder = field_validator("url")(_folder)
+    _is_place = field_validator("url")(_folder_or_az)
 
 
 class QuarantineSettings(Section):
     """Where rejected rows and their reports are kept."""
 
-    url: str = Field("var/quarantine", min_length=1, description="the folder of rejected rows and reports")
+    url: str = Field(
+        "var/quarantine", min_length=1, description="the folder of rejected rows and reports; or az://CONTAINER/PREFIX"
+    )
 
-    _is_folder = field_validator("url")(_folder)
+    _is_place = field_validator("url")(_folder_or_az)
 
 
 class LedgerSettings(Section):
@@ -267,17 +288,17 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _folders_apart(self) -> Self:
+    def _places_apart(self) -> Self:
         """Refuse to write where drops are looked for: what is written would be taken for a drop."""
-        apart = () if self.source.is_container else (("store", self.store.url), ("quarantine", self.quarantine.url))
-        drops = _absolute(self.source.url)
-        for name, url in apart:
-            if _is_listed(drops, _absolute(url)):
+        drops = _placed(self.source.url)
+        for name, url in (("store", self.store.url), ("quarantine", self.quarantine.url)):
+            if _is_listed(drops, _placed(url)):
                 raise ValueError(
                     f"{name}.url = {url!r} lies in the drop folder, source.url = {self.source.url!r}: "
-                    "what is written there would be taken for drops; choose a folder beside it"
+                    "what is written there would be taken for drops; choose a folder beside it, or one whose name "
+                    "begins with _"
                 )
-        if _absolute(self.store.url) == _absolute(self.quarantine.url):
+        if _placed(self.store.url) == _placed(self.quarantine.url):
             raise ValueError(
                 f"store.url and quarantine.url are both {self.store.url!r}; each needs a folder of its own"
             )

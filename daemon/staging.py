@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,6 +22,7 @@ from daemon.daycounts import iso_day
 from daemon.dayfiles import DayFiles, Key
 from daemon.errors import StoreError
 from daemon.model import DataFile
+from daemon.places import Place
 from validators.model import Mask, Numbers
 from validators.texts import flat
 
@@ -56,16 +56,16 @@ class Stage:
     """
 
     def __init__(
-        self, root: Path, unit: str, *, buffer_bytes: int = BUFFER_BYTES, open_files: int = OPEN_FILES
+        self, place: Place, unit: str, *, buffer_bytes: int = BUFFER_BYTES, open_files: int = OPEN_FILES
     ) -> None:
-        """Stage below the table's folder `root`; nothing is created before there are rows.
+        """Stage where the table is; nothing is created before there are rows.
 
         `unit` names the files (`part-<unit>-00.parquet`). It may never come again once a file of it is committed:
         files of that name are replaced.
         """
         if not _SAFE_NAME.fullmatch(unit):
             raise ValueError(f"unit {unit!r} names files: letters, digits, '.', '_' and '-' only")
-        self._files = DayFiles(root, unit, open_files)
+        self._files = DayFiles(place, unit, open_files)
         self._days = _Days(self._files, buffer_bytes)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="staging")
         self._ahead: deque[Future[None]] = deque()
@@ -119,7 +119,7 @@ class Stage:
         self._ahead.append(self._thread.submit(self._days.add, table, numbers, rows))
 
     def finish(self) -> tuple[DataFile, ...]:
-        """Write what is left, push every file and its folder to the disk, and describe the files, by path.
+        """Write what is left, have every file kept, and describe the files, by path.
 
         Raises:
             StoreError: the disk is full, or fails; `abort` then removes what there is.
@@ -201,13 +201,15 @@ class _Days:
         self._files.write(key, buffer.tables)
 
 
-def staged(root: Path, units: Collection[str]) -> list[Path]:
+def staged(place: Place, units: Collection[str]) -> list[str]:
     """Find the files that were staged under these names, or under such a name with numbers of its own: `u`, `u-1`."""
+    names = tuple(f"part-{unit}-" for unit in units)
+    found = ((file.path, file.path.rpartition("/")[2]) for file in place.list(f"{DATE}="))
     return [
         path
-        for unit in units
-        for path in root.glob(f"{DATE}=*/part-{unit}-*.parquet")
-        if _NUMBERS.fullmatch(path.name.removeprefix(f"part-{unit}-"))
+        for path, file in found
+        for name in names
+        if file.startswith(name) and _NUMBERS.fullmatch(file.removeprefix(name))
     ]
 
 

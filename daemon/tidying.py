@@ -47,7 +47,7 @@ class Tidying:
             self._end(*self._running)
             self._running = None
         for feed in self._feeds:
-            if self._store.exists(feed) and self._has_grown(feed):
+            if self._has_grown(feed):
                 future = self._workers.compact(
                     self._store, feed, target_bytes=self._target_bytes, min_files=self._min_files
                 )
@@ -69,10 +69,11 @@ class Tidying:
     def _has_grown(self, feed: str) -> bool:
         """Tell whether batches have come since the last look, which is not too fresh."""
         now, (batch, looked) = self._clock(), self._tidied.get(feed, (0, 0.0))
-        if now - looked < PAUSE_SECONDS or (newest := self._store.last_batch(feed)) == batch:
+        if now - looked < PAUSE_SECONDS:
             return False
+        newest = self._store.last_batch(feed) if self._store.exists(feed) else 0
         self._tidied[feed] = (newest, now)
-        return True
+        return newest != batch
 
     def _end(self, feed: str, future: Future[int]) -> None:
         try:

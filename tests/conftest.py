@@ -37,6 +37,15 @@ def container(storage: str) -> Iterator[Container]:
     made.client.close()
 
 
+@pytest.fixture
+def lake(storage: str) -> Iterator[Container]:
+    """A second container of the test's own, beside the first."""
+    made = new_container(storage)
+    yield made
+    made.client.delete_container()
+    made.client.close()
+
+
 @pytest.fixture(autouse=True)
 def temporary_files_where_they_were() -> Iterator[None]:
     """Undo that workers, warmed in a test's own process, have temporary files made in the daemon's scratch folder."""

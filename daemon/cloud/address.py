@@ -12,6 +12,8 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9](?:-?[a-z0-9])*|\$(?:root|web|logs)")
 #: Account of the emulator, which is always named by a path.
 EMULATOR = "devstoreaccount1"
+#: How a place of the tables or the quarantine begins that is in a container: as deltalake and others have it.
+AZ = "az://"
 EXAMPLES = "https://ACCOUNT.blob.core.windows.net/CONTAINER, or http://127.0.0.1:10000/devstoreaccount1/CONTAINER"
 
 
@@ -40,6 +42,28 @@ class Address:
 def is_url(value: str) -> bool:
     """Tell whether a setting names a container and not a folder."""
     return value.lower().startswith(("https://", "http://"))
+
+
+def is_az(value: str) -> bool:
+    """Tell whether a setting names a place in a container of the account that the source is in."""
+    return value.lower().startswith(AZ)
+
+
+def inside(url: str, account: Address) -> Address:
+    """Return what `az://CONTAINER/PREFIX` names in a storage account, of which any place is given.
+
+    Raises:
+        ValueError: it names no container; the message says what was expected.
+    """
+    if not is_az(url):
+        raise ValueError(f"this is no place in a container; expected {AZ}CONTAINER/PREFIX")
+    if "?" in url:
+        raise ValueError(f"it has a query; expected {AZ}CONTAINER/PREFIX, and a signature in AZURE_STORAGE_SAS_TOKEN")
+    try:
+        place = address(f"{account.endpoint}/{quote(url[len(AZ) :], safe='/%')}")
+    except ValueError as error:
+        raise ValueError(f"{str(error).partition('; ')[0]}; expected {AZ}CONTAINER/PREFIX") from None
+    return place
 
 
 def address(url: str) -> Address:

@@ -19,6 +19,9 @@ KEY: Final = "AZURE_STORAGE_KEY"
 NAMES: Final = (CONNECTION_STRING, SAS_TOKEN, KEY)
 #: Where systemd's `LoadCredential=` puts files (systemd.exec(5)).
 FOLDER: Final = "CREDENTIALS_DIRECTORY"
+#: Where the emulator listens, and what follows an account's name and `blob.` in public Azure (connection strings).
+EMULATOR_ENDPOINT: Final = "http://127.0.0.1:10000/devstoreaccount1"
+SUFFIX: Final = "core.windows.net"
 #: "The account name for Azurite is devstoreaccount1", and its key is the same everywhere (Azurite, README).
 EMULATOR_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
@@ -66,6 +69,27 @@ def credential(url: str, place: Address, environ: Mapping[str, str]) -> Credenti
     return IDENTITY
 
 
+def endpoint_of(environ: Mapping[str, str]) -> str:
+    """Return the endpoint that a connection string names, `https://ACCOUNT.blob.core.windows.net`; empty for none."""
+    for name, value, _ in _given(environ):
+        if name != CONNECTION_STRING:
+            continue
+        parts = _parts(value)
+        if parts.get("usedevelopmentstorage", "").lower() == "true":
+            return EMULATOR_ENDPOINT
+        if endpoint := parts.get("blobendpoint", "").rstrip("/"):
+            return endpoint
+        if account := parts.get("accountname", ""):
+            protocol, suffix = parts.get("defaultendpointsprotocol", "https"), parts.get("endpointsuffix", SUFFIX)
+            return f"{protocol}://{account}.blob.{suffix}"
+    return ""
+
+
+def _parts(value: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in value.split(";") if part.strip()]
+    return {name.strip().lower(): text.strip() for name, _, text in pairs}
+
+
 def _given(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Yield what is set as (name, value, origin), best first."""
     for name in NAMES:
@@ -87,8 +111,7 @@ def _given(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 
 def _from_string(value: str, place: Address, origin: str) -> Credential:
     """Take a connection string apart: `AccountName=...;AccountKey=...`, or with `SharedAccessSignature=...`."""
-    pairs = [part.partition("=") for part in value.split(";") if part.strip()]
-    parts = {name.strip().lower(): text.strip() for name, _, text in pairs}
+    parts = _parts(value)
     if parts.get("usedevelopmentstorage", "").lower() == "true":
         return Credential(origin=origin, account=EMULATOR, key=EMULATOR_KEY)
     account = parts.get("accountname", "")

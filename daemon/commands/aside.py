@@ -9,12 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
-from daemon import app, terminal
+from daemon import app, terminal, wiring
 from daemon.commands.looking import begun, refuse_unknown
 from daemon.commands.showing import Cell, Column, local, local_zone, print_json, print_table, say, state_cell
 from daemon.decisions import Decision, Standing, plain
 from daemon.errors import NotFoundError
-from daemon.quarantine import Listed, Quarantine, read_report
+from daemon.quarantine import Listed, Quarantine
 from daemon.reports import SUPERSEDED, Report, iso
 from daemon.settings import Settings
 from validators.sentences import printable
@@ -23,10 +23,10 @@ from validators.sentences import printable
 def list_entries(config: Path | None, *, feed: str | None, customer: str | None, limit: int, json: bool) -> int:
     """Print what is in quarantine, the newest first."""
     settings = begun(config).settings
-    found = _quarantine(settings).list(customer=customer, feed=feed, limit=limit)
+    found = wiring.quarantine_of(settings).list(customer=customer, feed=feed, limit=limit)
     if not found:
         refuse_unknown(feed, settings)
-    decided = _decided(settings, [each.folder.name for each in found])
+    decided = _decided(settings, [each.drop for each in found])
     if json:
         print_json([_entry_json(each, decided) for each in found])
         return 0
@@ -53,15 +53,17 @@ def list_entries(config: Path | None, *, feed: str | None, customer: str | None,
 def show(config: Path | None, *, drop: str, json: bool) -> int:
     """Print the report on one drop."""
     settings = begun(config).settings
-    folder = _find(drop, settings)
-    decided = _decided(settings, [folder.name])
-    # The ledger knows first: what is in the folder may have been written just before.
-    report = replace(read_report(folder), superseded_by=decided.superseded.get(folder.name, ""))
+    quarantine = wiring.quarantine_of(settings)
+    folder = _find(drop, quarantine, settings)
+    name = folder.rpartition("/")[2]
+    decided = _decided(settings, [name])
+    # The ledger knows first: what is in the entry may have been written just before.
+    report = replace(quarantine.report(folder), superseded_by=decided.superseded.get(name, ""))
     if json:
-        print_json(report.to_json() | _decided_json(decided, folder.name))
+        print_json(report.to_json() | _decided_json(decided, name))
     else:
-        terminal.show(report, Console(), folder=str(folder))
-        say(*_decided_lines(decided, folder.name))
+        terminal.show(report, Console(), folder=folder)
+        say(*_decided_lines(decided, name))
     return 0
 
 
@@ -112,17 +114,12 @@ def _decided_lines(decided: _Decided, drop: str) -> Iterator[str]:
         yield f"  {local(each.at)} {each.action}{rules} by {each.by}{why} [{each.state}{came}]"
 
 
-def _quarantine(settings: Settings) -> Quarantine:
-    return Quarantine(app.folder(settings.quarantine.url, "quarantine.url"))
-
-
-def _find(drop: str, settings: Settings) -> Path:
-    """Return the folder of a drop's entry, by its id or, where the ledger knows it, its name.
+def _find(drop: str, quarantine: Quarantine, settings: Settings) -> str:
+    """Return where a drop's entry is, by its id or, where the ledger knows it, its name.
 
     Raises:
         NotFoundError: there is none; the message says what became of the drop instead.
     """
-    quarantine = _quarantine(settings)
     try:
         return quarantine.find(drop)
     except NotFoundError:
@@ -132,7 +129,7 @@ def _find(drop: str, settings: Settings) -> Path:
         with ledger:
             row = ledger.drop(drop)
     folder = quarantine.folder(row.customer, row.feed, row.id)
-    if not folder.is_dir():
+    if not quarantine.has(folder):
         why = f": {row.reason}" if row.reason else ""
         raise NotFoundError(f"drop {row.id} ({row.name}) has nothing in quarantine; it is {row.state.value}{why}")
     return folder
@@ -141,11 +138,11 @@ def _find(drop: str, settings: Settings) -> Path:
 def _cells(entry: Listed, decided: _Decided) -> Sequence[Cell]:
     report = entry.report
     if report is None:
-        return [entry.folder.name, "damaged", "", "", "", "", "", "", entry.damaged, ""]
+        return [entry.drop, "damaged", "", "", "", "", "", "", entry.damaged, ""]
     subject, rows = report.subject, report.rows
-    state = SUPERSEDED if entry.folder.name in decided.superseded else state_cell(report.state)
+    state = SUPERSEDED if entry.drop in decided.superseded else state_cell(report.state)
     ids: list[Cell] = [subject.drop_id, state, subject.feed, subject.customer]
-    decision = decided.word(entry.folder.name)
+    decision = decided.word(entry.drop)
     return [*ids, rows.read, rows.rejected, local(report.finished_at), decision, _commonest(report), subject.name]
 
 
@@ -159,20 +156,20 @@ def _commonest(report: Report) -> str:
 
 def _entry_json(entry: Listed, decided: _Decided) -> dict[str, Any]:
     report = entry.report
-    folder = {"folder": printable(str(entry.folder)), "damaged": printable(entry.damaged) or None}
+    folder = {"folder": printable(entry.folder), "damaged": printable(entry.damaged) or None}
     if report is None:
-        return {"drop": entry.folder.name, **folder, **_decided_json(decided, entry.folder.name)}
+        return {"drop": entry.drop, **folder, **_decided_json(decided, entry.drop)}
     subject, rows, said = report.subject, report.rows, report.to_json()
     return {
         "drop": subject.drop_id,
         "name": printable(subject.name),
         "feed": said["feed"],
         "customer": said["customer"],
-        "state": SUPERSEDED if entry.folder.name in decided.superseded else report.state.value,
+        "state": SUPERSEDED if entry.drop in decided.superseded else report.state.value,
         "rows": {"read": rows.read, "accepted": rows.accepted, "rejected": rows.rejected},
         "rules": [{"rule": each.rule, "column": each.column, "count": each.count} for each in report.problems],
         "rejected_because": said["rejected_because"],
         "finished_at": said["finished_at"],
         **folder,
-        **_decided_json(decided, entry.folder.name),
+        **_decided_json(decided, entry.drop),
     }

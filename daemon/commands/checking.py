@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from daemon import app, logs, terminal
+from daemon import logs, terminal, wiring
 from daemon.commands.showing import note, print_json
 from daemon.config import Configuration, load
 from daemon.contracts import contract_of, policy_of
@@ -37,6 +37,10 @@ from validators.model import Limits, Verdict
 from validators.readers import open_file
 from validators.sentences import printable
 
+#: What judges signals, as if they were a feed's files.
+SIGNALS: Final = Feed(
+    name="signals", paths=("signals/**",), contract="validators.signals:finished_dates", max_rejected_ratio=0.0
+)
 #: How often a second the progress line is drawn anew.
 FRAMES: Final = 8
 
@@ -75,9 +79,10 @@ def _placed(file: Path, configuration: Configuration, feed: str | None, customer
     below = _below(path, configuration)
     # An archived file is judged under the name that it was dropped with.
     name = below.removeprefix(f"{ARCHIVE}/")
-    matched = _matched(name, path, feeds, only=feed)
+    is_signal = bool(name) and feed is None and Feeds(tuple(feeds.values())).is_signal(name)
+    matched = (SIGNALS, DEFAULT_CUSTOMER, name) if is_signal else _matched(name, path, feeds, only=feed)
     owner, found_customer, found_name = matched or (_only(feeds, feed, file), DEFAULT_CUSTOMER, path.name)
-    if name and name == below:
+    if name and name == below and not is_signal:
         _note_untaken(name, tuple(feeds.values()))
     found = _found(path, name or found_name)
     drop = Drop(id=found.drop_id, found=found, feed=owner.name, customer=customer or found_customer)
@@ -89,7 +94,7 @@ def _below(path: Path, configuration: Configuration) -> str:
     settings = configuration.settings
     if settings.source.is_container:
         return ""
-    root = app.folder(settings.source.url, "source.url")
+    root = wiring.folder(settings.source.url, "source.url")
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
 
 

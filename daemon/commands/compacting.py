@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from daemon import app
+from daemon import wiring
 from daemon.commands.looking import begun
 from daemon.commands.showing import Column, print_json, print_table
 from daemon.feeds import no_such_feed
@@ -22,7 +22,7 @@ def compact(config: Path | None, *, feed: str | None, json: bool) -> int:
     if feed is not None and feed not in names:
         raise no_such_feed(feed, names)
     # A compaction commits under no ledger's name: it is no batch.
-    store = app.store_of(settings, "")
+    store = wiring.store_of(settings, "")
     target = settings.store.target_file_mb * MB
     merged = {
         name: store.compact(name, target_bytes=target, min_files=MIN_FILES) if store.exists(name) else None

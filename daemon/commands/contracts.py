@@ -11,7 +11,7 @@ from json import dumps as json_of
 from pathlib import Path
 from typing import Any
 
-from daemon import app, logs
+from daemon import app, logs, wiring
 from daemon.cloud.address import address
 from daemon.cloud.credentials import credential
 from daemon.commands.showing import Column, plural, print_json, print_table, say, shown
@@ -133,7 +133,7 @@ def _figures(settings: Settings) -> dict[str, FeedSummary]:
 
 
 def _table_of(feed: str, settings: Settings) -> str:
-    return str(app.folder(settings.store.url, "store.url") / feed)
+    return f"{wiring.tables_of(settings)}/{feed}"
 
 
 def _feed_lines(one: Loaded, configuration: Configuration, figures: FeedSummary | None) -> Iterator[tuple[str, str]]:
@@ -146,6 +146,8 @@ def _feed_lines(one: Loaded, configuration: Configuration, figures: FeedSummary 
         yield "columns", ", ".join(contract.columns)
         yield "key", ", ".join(contract.key) or "none"
         yield "time column", contract.time_column or "none: a row's day is the day of its ingestion"
+    if feed.measures:
+        yield "metrics", ", ".join(measure.name for measure in feed.measures)
     yield "timezone", feed.timezone
     yield "table", _table_of(feed.name, configuration.settings)
     if figures is None:
@@ -166,6 +168,7 @@ def _feed_json(one: Loaded, configuration: Configuration, figures: FeedSummary |
         "columns": list(contract.columns) if contract else [],
         "key": list(contract.key) if contract else list(feed.key),
         "time_column": contract.time_column if contract else feed.time_column,
+        "metrics": [measure.name for measure in feed.measures],
         "timezone": feed.timezone,
         "table": printable(_table_of(feed.name, configuration.settings)),
         "rows": {"accepted": rows.accepted if rows else 0, "rejected": rows.rejected if rows else 0},

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from daemon import app
+from daemon import app, wiring
 from daemon.commands.explaining import OPEN, day_of, print_explained, said
 from daemon.commands.looking import NOTHING_YET, begun
 from daemon.commands.showing import Column, plural, print_json, print_table, say
@@ -29,7 +29,7 @@ def days(config: Path | None, *, explain: str | None, json: bool) -> int:
         _print_nothing(json=json)
         return 0
     with ledger:
-        store = app.store_of(configuration.settings, ledger.identity)
+        store = wiring.store_of(configuration.settings, ledger.identity)
         feeds = {feed.name: feed for feed in configuration.feeds()}
         if day is not None:
             print_explained(ledger, feeds, day, json=json)
@@ -86,13 +86,9 @@ def _day_rows(ledger: Ledger, store: Store, feeds: dict[str, Feed]) -> list[dict
 
 def _since(row: dict[str, Any], change: Change | None, late: tuple[int, int]) -> dict[str, Any]:
     """Return what is to be added to a day's newest version: its late rows by now, and what has changed since."""
-    report = row.get("report")
-    return {
-        "late_rows": late[0],
-        "late_rows_in_quarantine": late[1],
-        "changed": change.to_json() if change else None,
-        **({"report": {**report, "late_rows": late[0]}} if report else {}),
-    }
+    report, rows = row.get("report"), {"late_rows": sum(late), "late_rows_in_quarantine": late[1]}
+    report = {"report": {**report, **rows}} if report else {}
+    return {**rows, "changed": change.to_json() if change else None, **report}
 
 
 def _scope_json(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from daemon import app
+from daemon import app, wiring
 from daemon.commands.looking import begun
 from daemon.commands.showing import Cell, Column, local, plural, print_json, print_table, say
 from daemon.config import Configuration
@@ -138,7 +138,7 @@ def _desk(config: Path | None) -> Iterator[_Desk]:
     ledger = app.open_for_reading(settings)
     if ledger is None:
         raise NotFoundError("nothing was ingested yet, so nothing is in quarantine; start the daemon: blobdrop run")
-    quarantine = Quarantine(app.folder(settings.quarantine.url, "quarantine.url"))
+    quarantine = wiring.quarantine_of(settings)
     feeds = {each.name: each for each in configuration.feeds()}
     with ledger:
         yield _Desk(configuration=configuration, ledger=ledger, quarantine=quarantine, feeds=feeds)
@@ -176,7 +176,10 @@ def _must_be_decidable(desk: _Desk, row: DropRow, decision: Decision) -> None:
 def _kept(desk: _Desk, row: DropRow) -> Iterator[None]:
     folder = desk.quarantine.folder(row.customer, row.feed, row.id)
     limits = desk.configuration.settings.limits.limits()
-    with kept(folder, _drop(row), desk.feed(row), limits, state=row.state, sha256=row.sha256):
+    with (
+        desk.quarantine.near(folder) as here,
+        kept(here, _drop(row), desk.feed(row), limits, state=row.state, sha256=row.sha256),
+    ):
         yield
 
 

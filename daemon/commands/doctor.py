@@ -8,12 +8,13 @@ import os
 import shutil
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from daemon import app, logs
+from daemon import app, logs, wiring
 from daemon.commands.showing import Column, print_json, print_table
 from daemon.config import Configuration, load
 from daemon.contracts import describe
@@ -23,6 +24,7 @@ from daemon.ledger import Ledger
 from daemon.ledger.backup import damage
 from daemon.ledger.opening import file_of
 from daemon.model import After
+from daemon.places import Place
 from daemon.sources import Source
 from daemon.stores import Store
 from validators.sentences import printable
@@ -72,8 +74,10 @@ def _line(one: Finding) -> str:
 def _findings(config: Path | None) -> Iterator[Finding]:
     try:
         configuration = load(config, os.environ)
-        source = app.source_of(configuration.settings, os.environ)
+        source = wiring.source_of(configuration.settings, os.environ)
         Feeds(configuration.feeds())
+        wiring.store_of(configuration.settings, "")
+        wiring.quarantine_of(configuration.settings)
     except SetupError as error:
         yield Finding("settings", "wrong", str(error), "see: blobdrop config")
         return
@@ -130,13 +134,17 @@ def _source(source: Source, configuration: Configuration) -> Iterator[Finding]:
 
 def _disks(configuration: Configuration) -> Iterator[Finding]:
     settings = configuration.settings
-    places = {
-        "ledger": file_of(settings.ledger.url).parent,
-        "tables": app.folder(settings.store.url, "store.url"),
-        "quarantine": app.folder(settings.quarantine.url, "quarantine.url"),
-        "temporary files": Path(tempfile.gettempdir()),
-    }
-    for name, folder in places.items():
+    folders = {"ledger": file_of(settings.ledger.url).parent, "temporary files": Path(tempfile.gettempdir())}
+    for name, url, field in (
+        ("tables", settings.store.url, "store.url"),
+        ("quarantine", settings.quarantine.url, "quarantine.url"),
+    ):
+        place = wiring.place_of(url, field, settings)
+        if place.is_local:
+            folders[name] = Path(place.url)
+        else:
+            yield from _remote(name, place)
+    for name, folder in folders.items():
         there = next(each for each in (folder, *folder.parents) if each.exists())
         free = shutil.disk_usage(there).free
         says = f"{free / 1024**3:,.1f} GB are free at {there}"
@@ -146,6 +154,30 @@ def _disks(configuration: Configuration) -> Iterator[Finding]:
             yield Finding(f"disk: {name}", "warning", says, "make room there")
         else:
             yield Finding(f"disk: {name}", "fine", says)
+
+
+def _remote(name: str, place: Place) -> Iterator[Finding]:
+    """Try what the daemon does to a place in a container, on a blob of our own."""
+    probe = f"_blobdrop/probe-{uuid.uuid4().hex}"
+
+    def write() -> None:
+        place.prepare()
+        place.draft(probe).write_bytes(b"probe")
+        place.keep(probe)
+
+    steps: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("write", write),
+        ("list", lambda: list(place.list("_blobdrop/"))),
+        ("read", lambda: place.read(probe)),
+        ("delete", lambda: place.remove([probe])),
+    )
+    for what, attempt in steps:
+        try:
+            attempt()
+        except OSError as error:
+            yield Finding(f"{name}: {what}", "wrong", str(error.strerror), "nothing can be kept before that is mended")
+            return
+        yield Finding(f"{name}: {what}", "fine", place.describe())
 
 
 def _ledger(configuration: Configuration) -> Iterator[Finding]:
@@ -175,7 +207,7 @@ def _tables(configuration: Configuration) -> Iterator[Finding]:
     if ledger is None:
         return
     with ledger:
-        store = app.store_of(configuration.settings, ledger.identity)
+        store = wiring.store_of(configuration.settings, ledger.identity)
         for feed in configuration.feeds():
             yield _guarded(f"table: {feed.name}", functools.partial(_table, store, ledger, feed.name), RESTORE)
 

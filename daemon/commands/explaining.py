@@ -56,6 +56,7 @@ def _explained(ledger: Ledger, feed: Feed, scope: Scope, day: dt.date) -> dict[s
         row = None
     facts = _why_open(ledger, feed, scope, span.end) if row is None else _facts_of(ledger, row)
     late, aside = ledger.days.late_rows(scope, day.isoformat())
+    rows = {"late_rows": late + aside, "late_rows_in_quarantine": aside}
     return {
         "feed": scope[0],
         "customer": scope[1],
@@ -66,9 +67,8 @@ def _explained(ledger: Ledger, feed: Feed, scope: Scope, day: dt.date) -> dict[s
         "end": told(span.end),
         "hours": span.hours,
         "facts": [*facts, *_late_facts(late, aside, feed)],
-        "late_rows": late,
-        "late_rows_in_quarantine": aside,
-        "report": {**row.report, "late_rows": late} if row is not None and row.report else None,
+        **rows,
+        "report": {**row.report, **rows} if row is not None and row.report else None,
     }
 
 
@@ -122,7 +122,8 @@ def said(restates: Mapping[str, Any]) -> str:
     """Say in short what a restated day has otherwise than its version before."""
     metrics = restates["metrics"]
     gone = sum(1 for metric in metrics if metric.get("change") == "gone")
-    rows = f"{restates['rows_before'] or 0:,} rows before, {restates['rows_after']:,} now"
+    before = restates["rows_before"]
+    rows = f"{'unknown' if before is None else format(before, ',')} rows before, {restates['rows_after']:,} now"
     changed = f", {plural(len(metrics), 'metric')} changed" if metrics else ", no metric changed"
     return f"{rows}{changed}" + (f" ({gone:,} gone)" if gone else "")
 

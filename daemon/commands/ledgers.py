@@ -8,12 +8,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from daemon import app
+from daemon import wiring
 from daemon.commands.looking import begun
 from daemon.commands.showing import Column, note, plural, print_json, print_table, say
 from daemon.config import Configuration
-from daemon.errors import ConfigError, LedgerError, NotFoundError
-from daemon.evidence import closed_days, gather, identity_of, newest_batches, table_names, watermarks
+from daemon.errors import LedgerError, NotFoundError
+from daemon.evidence import closed_days, gather, identity_of, newest_batches, watermarks
 from daemon.feeds import Feeds
 from daemon.ledger import DropRow, Ledger
 from daemon.ledger.backup import back_up, damage
@@ -23,9 +23,7 @@ from daemon.ledger.opening import file_of, revision_of
 from daemon.ledger.rebuilding import put_in_place, write
 from daemon.ledger.tables import HEAD
 from daemon.model import State
-from daemon.quarantine import Quarantine
 from daemon.salvage import Salvage, salvage
-from daemon.sources.folder import FolderSource
 
 #: More rows than any ledger has: all of them.
 EVERY = 2**31 - 1
@@ -103,19 +101,18 @@ def _rebuilt(
     configuration: Configuration, path: Path, rows: tuple[DropRow, ...], crashed: tuple[str, ...]
 ) -> tuple[Salvage, dict[str, Any]]:
     settings = configuration.settings
-    if settings.source.is_container:
-        raise ConfigError("a ledger cannot be rebuilt from a container yet; restore a backup (blobdrop ledger backup)")
-    drops = app.folder(settings.source.url, "source.url")
-    tables = table_names(app.folder(settings.store.url, "store.url"))
-    store = app.store_of(settings, identity := identity_of(app.store_of(settings, ""), tables))
-    quarantine = Quarantine(app.folder(settings.quarantine.url, "quarantine.url"))
+    source = wiring.source_of(settings)
+    is_there = settings.source.is_container or wiring.folder(settings.source.url, "source.url").exists()
+    tables = wiring.store_of(settings, "").tables()
+    store = wiring.store_of(settings, identity := identity_of(wiring.store_of(settings, ""), tables))
+    quarantine = wiring.quarantine_of(settings)
     quarantine.sweep()
     evidence = gather(
         tables=tables,
         store=store,
         quarantine=quarantine,
-        source=FolderSource(drops, settle_seconds=0.0),
-        folder=drops,
+        source=source,
+        dropped=source.list() if is_there else (),
         feeds=Feeds(configuration.feeds()),
         rows=rows,
     )
@@ -129,7 +126,7 @@ def _rebuilt(
         store.sweep(table, crashed)
     unfinished, now = path.with_name(f".{path.name}.rebuild"), time.time()
     feeds = configuration.feeds()
-    marks = watermarks(FolderSource(drops, settle_seconds=0.0), feeds)
+    marks = watermarks(source, feeds)
     write(
         unfinished,
         found.known,

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from daemon import app, logs
+from daemon import app, logs, wiring
 from daemon.commands.history import failed_json, print_failed, print_history
 from daemon.commands.marked import refused
 from daemon.commands.showing import (
@@ -28,6 +28,7 @@ from daemon.config import Configuration, load
 from daemon.errors import ConfigError, NotFoundError
 from daemon.feeds import no_such_feed
 from daemon.ledger import DropRow, Holder, Ledger
+from daemon.ledger.days import Day
 from daemon.ledger.opening import file_of
 from daemon.model import State
 from daemon.reports import iso
@@ -82,6 +83,7 @@ def status(config: Path | None, *, json: bool) -> int:
 
 def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, Any]:
     settings = configuration.settings
+    quarantine = wiring.quarantine_of(settings)
     counts = ledger.counts() if ledger else {}
     totals = ledger.totals() if ledger else {}
     names = [feed.name for feed in settings.feeds] + sorted(name for name in counts if name)
@@ -89,9 +91,9 @@ def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, An
         "daemon": _daemon(ledger.holder() if ledger else None),
         "places": {
             "config": None if configuration.file is None else printable(str(configuration.file)),
-            "drops": printable(app.drops_of(settings)),
-            "tables": printable(str(app.folder(settings.store.url, "store.url"))),
-            "quarantine": printable(str(app.folder(settings.quarantine.url, "quarantine.url"))),
+            "drops": printable(wiring.drops_of(settings)),
+            "tables": printable(wiring.tables_of(settings)),
+            "quarantine": printable(quarantine.describe()),
             "ledger": printable(f"{SQLITE}{file_of(settings.ledger.url)}"),
         },
         "feeds": [
@@ -109,7 +111,8 @@ def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, An
         "decisions": {"pending": ledger.decisions.waiting() if ledger else 0},
         "failed": failed_json(ledger) if ledger else [],
         "markers": _markers(ledger),
-        "in_quarantine": _quarantined(app.folder(settings.quarantine.url, "quarantine.url")),
+        "days": _days(ledger),
+        "in_quarantine": quarantine.count(),
         "last_activity": _iso(ledger.last_activity() if ledger else None),
         "begun": ledger is not None,
     }
@@ -124,6 +127,13 @@ def _markers(ledger: Ledger | None) -> dict[str, Any]:
     }
 
 
+def _days(ledger: Ledger | None) -> dict[str, int]:
+    """Count the days that somebody has to look at: held ones, and closed ones that have changed since."""
+    unclosed = ledger.days.unclosed() if ledger else ()
+    changed = ledger.days.changes() if ledger else ()
+    return {"held": sum(1 for row in unclosed if row.state is Day.HELD), "changed": len(changed)}
+
+
 def _daemon(holder: Holder | None) -> dict[str, Any]:
     if holder is None:
         return {"running": False, "pid": None, "since": None}
@@ -132,11 +142,6 @@ def _daemon(holder: Holder | None) -> dict[str, Any]:
 
 def _by_state(counts: dict[State, int]) -> dict[str, int]:
     return {state.value: counts.get(state, 0) for state in State}
-
-
-def _quarantined(root: Path) -> int:
-    """Count entries by their folders, `CUSTOMER/FEED/DROP`, without reading their reports."""
-    return sum(1 for folder in root.glob("*/*/*") if not folder.name.startswith("."))
 
 
 def _iso(at: float | None) -> str | None:
@@ -177,6 +182,8 @@ def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if verdicts := found["markers"]["verdicts"]:
         shown = ", ".join(f"{count:,} {verdict}" for verdict, count in verdicts.items())
         yield "markers", f"{shown}  (days: blobdrop days)"
+    if told := [f"{count:,} {state}" for state, count in found["days"].items() if count]:
+        yield "days", f"{', '.join(told)}  (blobdrop days)"
     if found["decisions"]["pending"]:
         yield "decisions", f"{found['decisions']['pending']:,} to be carried out"
     if found["unsettled"]:

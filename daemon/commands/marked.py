@@ -10,7 +10,8 @@ from daemon.markers import Standing
 
 
 def refused(ledger: Ledger, limit: int) -> Sequence[Marker]:
-    """Return the newest markers that were refused and that no later one of their scope has made up for."""
+    """Return the newest markers that were refused, or wait for days, and that no later one has made up for."""
     marks = ledger.markers.newest(limit)
     good = {marker.scope: marker.id for marker in reversed(marks) if marker.standing is Standing.APPLIED}
-    return [marker for marker in marks if marker.standing.refused and good.get(marker.scope, 0) < marker.id]
+    asking = (marker for marker in marks if marker.standing.refused or marker.standing is Standing.GAP)
+    return [marker for marker in asking if good.get(marker.scope, 0) < marker.id]

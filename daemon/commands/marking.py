@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from daemon import app
+from daemon import app, wiring
 from daemon.commands.looking import begun
 from daemon.commands.showing import print_json, say
 from daemon.config import Configuration
@@ -31,7 +31,7 @@ def ready(config: Path | None, *, feed: str, timestamp: str, customer: str | Non
         raise ConfigError(f"TIMESTAMP: {reading.note or f'found {reading.text}, expected an instant alone'}")
     name = _place(feeds[feed], customer or DEFAULT_CUSTOMER, reading.instant, Scopes(tuple(feeds.values())))
     text = encoding.dumps({"timestamp": reading.instant, "type": feed})
-    app.source_of(configuration.settings, os.environ).leave([(name, f"{text}\n".encode())])
+    wiring.source_of(configuration.settings, os.environ).leave([(name, f"{text}\n".encode())])
     last = last_complete(reading.instant, feeds[feed].timezone).isoformat()
     if json:
         print_json({"marker": name, "timestamp": reading.instant, "complete_until": last})

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from daemon import app
+import pyarrow.compute as pc
+
+from daemon import app, wiring
 from daemon.commands.looking import begun
 from daemon.commands.showing import Column, print_json, print_table, say
 from daemon.errors import NotFoundError
@@ -22,6 +24,9 @@ SERIES_DAYS: Final = 14
 BARS: Final = "▁▂▃▄▅▆▇█"
 NONE_YET: Final = "No day with metrics was closed yet. What days wait for: blobdrop days"
 
+#: The columns of `metric_days` that the catalog asks for: a Python object of each cell is not for nothing.
+CATALOG: Final = ("feed", "customer", "metric_name", "id_type", "kind", "date", "version", "sum", "ratio")
+
 #: A row of `metric_days`.
 Row = Mapping[str, Any]
 #: Feed, customer, metric, id type.
@@ -35,7 +40,8 @@ def metrics(config: Path | None, *, name: str | None, customer: str | None, vers
     rows: Sequence[Row] = ()
     if ledger is not None:
         with ledger:
-            rows = _rows(app.store_of(settings, ledger.identity), customer)
+            columns = CATALOG if name is None else None
+            rows = _rows(wiring.store_of(settings, ledger.identity), customer, columns)
     if name is None:
         _print_catalog(_by_name(_newest(rows)), json=json)
         defined = [metric.name for metric in settings.metrics]
@@ -48,11 +54,14 @@ def metrics(config: Path | None, *, name: str | None, customer: str | None, vers
     return 0
 
 
-def _rows(store: Store, customer: str | None) -> Sequence[Row]:
-    """Return the rows of one customer or of all, by their days and versions."""
+def _rows(store: Store, customer: str | None, columns: Sequence[str] | None) -> Sequence[Row]:
+    """Return the rows of one customer or of all, by their days and versions; of some columns, or of all."""
     if not store.exists(METRIC_DAYS):
         return ()
-    found = (row for row in store.read(METRIC_DAYS).to_pylist() if customer in (None, row["customer"]))
+    table = store.read(METRIC_DAYS)
+    if customer is not None:
+        table = table.filter(pc.equal(table["customer"], customer))
+    found = (table if columns is None else table.select(columns)).to_pylist()
     return sorted(found, key=lambda row: (_name(row), row["date"], row["version"]))
 
 
@@ -140,15 +149,17 @@ def _figure(value: float | None) -> str:
 
 def _print_one(found: Sequence[Row], name: str, rows: Sequence[Row], json: bool) -> None:
     if not found:
-        hint = (
-            did_you_mean(name, sorted({row["metric_name"] for row in rows})) or "blobdrop metrics lists what there is"
-        )
+        names = {row["metric_name"] for row in _newest(rows)}
+        hint = did_you_mean(name, sorted(names)) or "blobdrop metrics lists what there is"
+        if any(row["metric_name"] == name for row in rows):
+            hint = f"it is gone; its former versions: blobdrop metrics {name!r} --versions"
         raise NotFoundError(f"no closed day has a metric {name!r}: {hint}")
     if json:
         print_json([{key: _plain(value) for key, value in row.items()} for row in found])
         return
     for (feed, customer, metric, id_type), days in _by_name(found).items():
-        say(f"{metric}: {days[-1]['kind']} metric by {id_type}, {customer}/{feed}  {sparkline(_series(days))}")
+        kind = next((row["kind"] for row in reversed(days) if row["kind"] != GONE), GONE)
+        say(f"{metric}: {kind} metric by {id_type}, {customer}/{feed}  {sparkline(_series(days))}")
         figures = ("rows", "units", "sum", "mean", "min", "max", "stddev", "p50", "p95", "ratio")
         columns = [Column(title="day"), *(Column(title=title, right=True) for title in ("version", *figures))]
         print_table(columns, [_day_cells(row, figures) for row in days])
@@ -158,6 +169,8 @@ def _print_one(found: Sequence[Row], name: str, rows: Sequence[Row], json: bool)
 def _day_cells(row: Row, figures: Sequence[str]) -> Sequence[str | int]:
     cells = (row[figure] for figure in figures)
     shown = [cell if isinstance(cell, int) else _figure(cell) for cell in cells]
+    if row["kind"] == GONE:
+        shown = [GONE, *[""] * (len(figures) - 1)]
     return [row["date"].isoformat(), row["version"], *shown]
 
 

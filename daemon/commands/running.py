@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from daemon import __version__, app, decisions, logs
+from daemon import __version__, app, decisions, logs, wiring
 from daemon.commands.serving import serve
 from daemon.commands.showing import Column, note, plural, print_json, print_table, say, state_cell
 from daemon.config import Configuration, load
@@ -75,11 +75,11 @@ def _telling(configuration: Configuration, log_format: str | None, log_level: st
 def _welcome(configuration: Configuration, *, is_text: bool) -> None:
     """Say where everything is: in words to a person, as an event to a machine."""
     settings = configuration.settings
-    drops = app.drops_of(settings)
-    tables = app.folder(settings.store.url, "store.url")
-    quarantine = app.folder(settings.quarantine.url, "quarantine.url")
+    drops = wiring.drops_of(settings)
+    tables = wiring.tables_of(settings)
+    quarantine = wiring.quarantine_of(settings).describe()
     if not is_text:
-        fields = {"drops": drops, "tables": str(tables), "quarantine": str(quarantine)}
+        fields = {"drops": drops, "tables": tables, "quarantine": quarantine}
         structlog.get_logger().info("daemon.started", version=__version__, config=str(configuration.file), **fields)
         return
     lines = [

@@ -12,9 +12,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from daemon.ledger import moves
+from daemon.ledger.daytables import SOME_LATE, day_rows, days
 from daemon.ledger.queries import chunked
 from daemon.ledger.rows import storable
-from daemon.ledger.tables import SOME_LATE, day_rows, days, drops
+from daemon.ledger.tables import drops
 from daemon.model import Outcome
 
 #: A feed's name and a customer's.
@@ -33,9 +34,9 @@ class Change:
     customer: str
     #: ISO.
     day: str
-    #: The newest version of the day, and whether it had a report: where not, it was none of its scope's days.
+    #: The newest version of the day, and whether it is one of its scope's days: an empty one without a report is none.
     version: int
-    reported: bool
+    counts: bool
     #: Rows that came, and how many of them were late; rows that left.
     came: int
     late: int
@@ -126,6 +127,7 @@ def changes(connection: sa.Connection, states: Iterable[str]) -> tuple[Change, .
     newest = sa.select(sa.func.max(later.c.version)).where(
         later.c.feed == days.c.feed, later.c.customer == days.c.customer, later.c.day == days.c.day
     )
+    counts = sa.or_(days.c.state == "closed", days.c.report.is_not(None))
     came = sa.case((day_rows.c.rows > 0, day_rows.c.rows), else_=0)
     late = sa.case((day_rows.c.rows > 0, day_rows.c.late), else_=0)
     left = sa.case((day_rows.c.rows < 0, -day_rows.c.rows), else_=0)
@@ -135,14 +137,14 @@ def changes(connection: sa.Connection, states: Iterable[str]) -> tuple[Change, .
             days.c.customer,
             days.c.day,
             days.c.version,
-            days.c.report.is_not(None).label("reported"),
+            counts.label("counts"),
             *(sa.func.sum(each).label(name) for name, each in (("came", came), ("late", late), ("left", left))),
             sa.func.max(day_rows.c.batch).label("batch"),
         )
         .where(days.c.state.in_(list(states)), days.c.version == newest.scalar_subquery())
         .where(day_rows.c.feed == days.c.feed, day_rows.c.customer == days.c.customer, day_rows.c.day == days.c.day)
         .where(day_rows.c.batch > days.c.as_of, day_rows.c.rows != 0)
-        .group_by(days.c.feed, days.c.customer, days.c.day, days.c.version, days.c.report.is_not(None))
+        .group_by(days.c.feed, days.c.customer, days.c.day, days.c.version, counts)
         .order_by(days.c.day, days.c.feed, days.c.customer)
     )
     return tuple(Change(**row._asdict()) for row in connection.execute(query))

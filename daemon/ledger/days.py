@@ -13,9 +13,10 @@ from daemon.errors import NotFoundError
 from daemon.ledger import dayrows, moves
 from daemon.ledger.database import Database
 from daemon.ledger.dayrows import Change
+from daemon.ledger.daytables import days, markers
 from daemon.ledger.queries import chunked, highest_batch
 from daemon.ledger.rows import iso, storable
-from daemon.ledger.tables import days, drops, markers
+from daemon.ledger.tables import drops
 from daemon.model import METRIC_DAYS, Batch, Rows, numbered
 
 #: A feed's name and a customer's.

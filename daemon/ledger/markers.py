@@ -14,9 +14,10 @@ import sqlalchemy as sa
 
 from daemon.ledger import moves
 from daemon.ledger.database import Database
+from daemon.ledger.daytables import awaited, markers
 from daemon.ledger.queries import chunked
 from daemon.ledger.rows import found_columns, found_from, iso, printable, storable
-from daemon.ledger.tables import awaited, drops, markers
+from daemon.ledger.tables import drops
 from daemon.ledger.verdicts import close_gaps, give, verdict_on, watermark_of, watermarks
 from daemon.markers import Reading, Standing
 from daemon.model import Drop, Found, State

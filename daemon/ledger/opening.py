@@ -155,8 +155,8 @@ def make_tables(connection: sa.Connection, now: float, identity: str = "") -> No
     connection.execute(tables.about.insert(), {"identity": identity or str(uuid.uuid4()), "created_at": now})
 
 
-def migrate(connection: sa.Connection) -> None:
-    """Bring the tables up to date, within the connection's transaction."""
+def migrate(connection: sa.Connection, revision: str = "head") -> None:
+    """Bring the tables up to date, or to a revision, within the connection's transaction."""
     # Imported here, as an optional extra would be: 0.1 s that only an older ledger has to pay.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -164,4 +164,4 @@ def migrate(connection: sa.Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

@@ -15,11 +15,12 @@ from daemon.errors import LedgerError
 from daemon.ledger import dayrows
 from daemon.ledger.database import Database
 from daemon.ledger.days import Day
+from daemon.ledger.daytables import days, markers
 from daemon.ledger.moves import insert
 from daemon.ledger.opening import make_tables
 from daemon.ledger.queries import chunked
 from daemon.ledger.rows import Kind, found_columns, outcome_columns, storable
-from daemon.ledger.tables import batches, days, drops, events, markers
+from daemon.ledger.tables import batches, drops, events
 from daemon.markers import Standing
 from daemon.model import Found, Outcome
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from daemon.ledger.daytables import markers
 from daemon.ledger.rows import storable
-from daemon.ledger.tables import markers
 from daemon.markers import Standing, judge
 from daemon.signals import Waits, Weighed, loaded_since, weigh
 

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 
 from daemon.ledger.database import Database
 from daemon.ledger.days import CLOSED, Day
+from daemon.ledger.daytables import days, markers
 from daemon.ledger.queries import chunked
 from daemon.ledger.rows import Kind
-from daemon.ledger.tables import days, drops, events, markers
+from daemon.ledger.tables import drops, events
 from daemon.markers import Standing
 from daemon.model import Rows, State
 

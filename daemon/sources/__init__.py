@@ -24,6 +24,18 @@ class Tried:
     skew_seconds: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Archived:
+    """An object of the archive, as the drop that it most probably was."""
+
+    #: The object as its listing showed it then, as far as that can be told.
+    found: Found
+    #: As it lies in the archive now, to be fetched.
+    kept: Found
+    #: When it came there; unix seconds.
+    at: float
+
+
 class Source(Protocol):
     """A place where customers drop files."""
 
@@ -125,6 +137,17 @@ class Source(Protocol):
 
     def stop(self) -> None:
         """Have whatever waits for the place give up soon, with an error. From any thread, or a signal's handler."""
+
+
+class Archiving(Source, Protocol):
+    """A source whose archive can be looked into when the ledger is lost."""
+
+    def archived(self) -> Iterator[Archived]:
+        """Yield what lies in the archive, as the drops that it was.
+
+        Raises:
+            SourceError: it cannot be looked into.
+        """
 
 
 def one_by_one(

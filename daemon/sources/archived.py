@@ -9,10 +9,10 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from daemon.model import Found
+from daemon.sources import Archived
 from daemon.sources.moving import ARCHIVE, COMPRESSIONS, version_of
 
 #: A drop's id as `moving.archive` puts it into a name that was taken, or over it as a folder.
@@ -21,23 +21,15 @@ _ID: Final = re.compile(r"[0-9a-f]{16}")
 STEP: Final = 256
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Archived:
-    """A file of the archive, as the drop that it most probably was."""
-
-    #: The object as its listing showed it then. A rename keeps what the version is made of, a copy does not.
-    found: Found
-    #: Where it is now.
-    path: str
-    #: When it came here: nobody can set the ctime back, as `cp -p` and rsync do with the mtime. Unix seconds.
-    at: float
-
-
 def archived(root: str, uri_of: Callable[[str], str]) -> Iterator[Archived]:
     """Yield every file of the archive below `root`; `uri_of` gives the uri of a name below the root."""
     for name, status in _files(f"{root}/{ARCHIVE}"):
         yield Archived(
-            found=_found(name, status, uri_of), path=f"{root}/{ARCHIVE}/{name}", at=max(status.st_ctime, 0.0)
+            # A rename keeps what the version is made of, a copy does not.
+            found=_found(name, status, uri_of),
+            kept=_object(f"{ARCHIVE}/{name}", status, uri_of),
+            # Nobody can set the ctime back, as `cp -p` and rsync do with the mtime.
+            at=max(status.st_ctime, 0.0),
         )
 
 

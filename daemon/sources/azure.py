@@ -19,7 +19,7 @@ from daemon.cloud.credentials import SAS_TOKEN, Credential, credential
 from daemon.errors import NotPermittedError, SourceError, UnreachableError
 from daemon.model import After, Found
 from daemon.settings import MB, SourceSettings
-from daemon.sources import Tried, azure_settling, tried
+from daemon.sources import Archived, Tried, azure_archived, azure_settling, tried
 from daemon.sources.at_once import at_once, in_order
 from daemon.sources.azure_listing import PAGE, Listing, ahead, refusal
 from daemon.sources.azure_notes import Notes
@@ -210,6 +210,10 @@ class AzureSource:
     def expire(self, before: float) -> Iterator[int]:
         """Delete from `_archive/` what came there before then."""
         yield from azure_settling.expire(self._client(), before + self._ahead_seconds)
+
+    def archived(self) -> Iterator[Archived]:
+        """Yield what lies in `_archive/`, as the drops that it was."""
+        yield from azure_archived.archived(self._client(), connections=self._options.connections)
 
     @contextmanager
     def watch(self, wake: Callable[[], None]) -> Iterator[None]:

@@ -58,11 +58,15 @@ class Blob:
 class Listing:
     """One listing under way. Pages come from a thread of its own, so that they are looked at while others travel."""
 
-    def __init__(self, client: Client, folder: str = "", *, most_folders: int = 0) -> None:
-        """Begin to list what is below the client's place, or below a folder of it.
+    def __init__(
+        self, client: Client, folder: str = "", *, most_folders: int = 0, may_be_missing: bool = False
+    ) -> None:
+        """Begin to list what is below the client's place, or what begins with a folder of it.
 
         With no more than `most_folders` folders at its top, what is below those that hold no drops is not asked for.
+        Where the container `may_be_missing`, nothing is in it.
         """
+        self._may_be_missing = may_be_missing
         self._client, self._prefix, self._most_folders = client, client.place.prefix + folder, most_folders
         #: Seconds by which the service's clock is ahead of ours; 0.0 where that cannot be told from the way.
         self.ahead_seconds = 0.0
@@ -84,6 +88,16 @@ class Listing:
                     yield _blob(element, strip)
         finally:
             self._left = True
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders at its top, in place of a listing.
+
+        Raises:
+            SourceError: the container cannot be listed now.
+        """
+        pages = self._pages_of(self._prefix, {"delimiter": "/"})
+        names = (element for page in pages for element in self._parsed(page).iterfind("Blobs/BlobPrefix/Name"))
+        return [_text(name)[len(self._prefix) :].rstrip("/") for name in names]
 
     def leave(self) -> None:
         """Have whoever waits for a page stop waiting. From any thread, or a signal's handler: it takes no lock."""
@@ -160,6 +174,8 @@ class Listing:
     def _page(self, query: Mapping[str, str], marker: str) -> bytes:
         asked = {"restype": "container", "comp": "list", "maxresults": str(PAGE), "include": "uncommittedblobs,copy"}
         reply = self._client.send("GET", query={**asked, **query, **({"marker": marker} if marker else {})})
+        if reply.status == 404 and self._may_be_missing:  # noqa: PLR2004 - not found
+            return b"<EnumerationResults/>"
         if not reply.ok:
             raise SourceError(refusal(self._client, reply))
         self.ahead_seconds = ahead(reply)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,10 +30,7 @@ def spool_folder() -> Path:
     for folder in around.glob(f"{SPOOL}*"):
         _, _, process = folder.name.removeprefix(SPOOL).rpartition("-")
         if process.isdecimal() and not _is_alive(int(process)):
-            for path in folder.glob("*"):
-                path.unlink(missing_ok=True)
-            with suppress(OSError):
-                folder.rmdir()
+            shutil.rmtree(folder, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=SPOOL, suffix=f"-{os.getpid()}"))
 
 

@@ -18,8 +18,8 @@ from urllib.parse import quote_from_bytes
 from daemon.durable import sync
 from daemon.errors import ChangedError, SourceError
 from daemon.model import After, Found
-from daemon.sources import Tried, one_by_one, tried
-from daemon.sources.archived import Archived, archived, expire
+from daemon.sources import Archived, Tried, one_by_one, tried
+from daemon.sources.archived import archived, expire
 from daemon.sources.moving import archive, remove, version_of
 from daemon.sources.names import is_marker, left_out, left_out_folder
 from daemon.sources.noting import note

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+#: The folder of what customers are told: below it, under a drop's own name, of that drop.
+RECEIPTS = "_receipts"
 #: Endings that programs give to files they are still writing: most tools, browsers, WinSCP.
 TEMPORARY_ENDINGS = (".tmp", ".part", ".partial", ".crdownload", ".filepart")
 

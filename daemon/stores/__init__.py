@@ -1,7 +1,7 @@
 """The seam to the tables. One table for each feed, partitioned by `date`; one transaction for each batch.
 
 Methods block until they are done. One process commits; any of its threads may call any method, and `compact` may run
-in a thread or process of its own at any time. What is said of a file's path is below `root`.
+in a thread or process of its own at any time. What is said of a file's path is below the feed's `place`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,26 @@ from typing import Protocol
 import pyarrow as pa
 
 from daemon.model import Batch, DataFile, Held
+from daemon.places import Place
 
 
 class Store(Protocol):
     """Where good rows go. Every method raises StoreError when tables cannot be read or written."""
 
-    def root(self, feed: str) -> str:
-        """Return the folder below which workers stage the feed's data files. It need not exist."""
+    def place(self, feed: str) -> Place:
+        """Return where workers stage the feed's data files. It need not exist."""
+
+    def tables(self) -> tuple[str, ...]:
+        """Return the names of all tables that there are, also of feeds that are no more."""
+
+    def stop(self) -> None:
+        """Have whatever waits for the tables give up soon. From any thread, or a signal's handler."""
 
     def describe(self, feed: str) -> str:
         """Say where the feed's table is, for people."""
+
+    def prepare(self) -> None:
+        """Make the place of the tables ready when the daemon starts; find out what cannot work."""
 
     def exists(self, feed: str) -> bool:
         """Tell whether the feed has a table already."""
@@ -103,8 +113,8 @@ class Store(Protocol):
     def days(self, feed: str, customer: str) -> Mapping[str, tuple[str, ...]]:
         """Return the ISO days that may have rows of a customer, by the files' statistics, with the files that may.
 
-        The paths are those of Parquet files on this machine, which stay readable for a while whatever is committed; the
-        feed's columns but `date` are in them, or are null throughout. Nothing without a table.
+        The paths are below the feed's place, and stay readable for a while whatever is committed; the feed's columns
+        but `date` are in the files, or are null throughout. Nothing without a table.
         """
 
     def read(self, feed: str, *, date: str | None = None) -> pa.Table:

@@ -6,76 +6,87 @@ thrown away, so a revision's rows neither come back nor go twice.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import shutil
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
+from typing import Final
 
 from daemon.datafile import DATE, path_of
-from daemon.durable import sync
 from daemon.model import DataFile
+from daemon.places import Place
 from daemon.stores.rewriting import Live, groups, merged
 from daemon.stores.transactions import Change, Table
 
-#: The folder for files that are being merged. Readers pass over names with a `_`.
-SCRATCH = "_compacting"
+#: The file that is there as long as merged files may be that no table has. Readers pass over names with a `_`.
+BEGUN: Final = "_compacting.begun"
 #: The file that a compaction locks as long as it lasts.
-LOCK = "_compacting.lock"
+LOCK: Final = "_compacting.lock"
 #: What the names of merged files begin with.
-MERGED = "part-compact-"
+MERGED: Final = "part-compact-"
 #: How often the swap is tried again because a batch, which takes nothing of it away, came first.
-TRIES = 20
+TRIES: Final = 20
 
 
-def compact(table: Table, root: Path, *, target_bytes: int, min_files: int) -> int:
+def compact(table: Table, place: Place, *, target_bytes: int, min_files: int) -> int:
     """Merge small files of each day; return how many files were merged into others.
 
     One compaction of a table runs at a time, over all processes; a second one returns 0.
     """
-    with _alone(root) as scratch:
-        if scratch is None:
+    chosen = groups(table.live(), target_bytes, min_files)
+    if not chosen and not has_begun(place):
+        return 0
+    with place.alone(LOCK) as is_alone:
+        if not is_alone:
             return 0
-        _sweep(table, root, scratch)
+        _sweep(table, place)
         chosen = groups(table.live(), target_bytes, min_files)
-        merged_files = sum(_merge(table, root, scratch, files) for files in chosen)
-        _remove(scratch)
+        if not chosen:
+            return 0
+        place.draft(BEGUN).touch()
+        place.keep(BEGUN)
+        merged_files = sum(_merge(table, place, files) for files in chosen)
+        _finish(place)
     return merged_files
 
 
-def clear(table: Table, root: Path) -> None:
+def has_begun(place: Place) -> bool:
+    """Tell whether a compaction is under way, or was killed."""
+    return place.look([BEGUN])[0] is not None
+
+
+def clear(table: Table, place: Place) -> None:
     """Delete what a killed compaction has left, unless another one is at work."""
-    with _alone(root) as scratch:
-        if scratch is not None:
-            _sweep(table, root, scratch)
+    with place.alone(LOCK) as is_alone:
+        if is_alone:
+            _sweep(table, place)
 
 
-def _merge(table: Table, root: Path, scratch: Path, files: list[Live]) -> int:
+def _merge(table: Table, place: Place, files: list[Live]) -> int:
     if not _are_live(table, [file.path for file in files]):
         return 0
     schema = table.schema.remove(table.schema.get_field_index(DATE))
     path = path_of(files[0].day, f"{MERGED}{uuid.uuid4().hex}")
-    made = merged(root, files, schema, scratch, path)
-    (scratch / path).replace(root / path)
-    sync((root / path).parent)
+    made = merged(place, files, schema, path)
     try:
         return len(files) if _swapped(table, made, files) else 0
     finally:
         if not _are_live(table, [made.path]):
-            (root / path).unlink()
+            place.remove([path])
 
 
-def _sweep(table: Table, root: Path, scratch: Path) -> None:
+def _sweep(table: Table, place: Place) -> None:
     """Delete merged files that a killed compaction did not get into the table; nobody else makes any meanwhile.
 
-    The scratch folder goes last: that it is there says that there may be something to delete.
+    What says that there may be something to delete goes last.
     """
-    found = {path.relative_to(root).as_posix() for path in root.glob(f"{DATE}=*/{MERGED}*")}
-    if found and (orphans := found - {file.path for file in table.live()}):
-        for path in orphans - table.known():
-            (root / path).unlink()
-    _remove(scratch)
+    if not has_begun(place):
+        return
+    found = {file.path for file in place.list(f"{DATE}=") if file.path.rpartition("/")[2].startswith(MERGED)}
+    table.refresh()
+    place.remove(sorted(found - table.known()))
+    _finish(place)
+
+
+def _finish(place: Place) -> None:
+    place.remove([BEGUN])
 
 
 def _swapped(table: Table, made: DataFile, files: list[Live]) -> bool:
@@ -94,24 +105,3 @@ def _swapped(table: Table, made: DataFile, files: list[Live]) -> bool:
 def _are_live(table: Table, paths: list[str]) -> bool:
     table.refresh()
     return {file.path for file in table.live()}.issuperset(paths)
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[Path | None]:
-    """Give a scratch folder that nobody else writes to; None while somebody else compacts this table."""
-    with (root / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-            return
-        try:
-            yield root / SCRATCH
-        finally:
-            # Unlocked by name: a worker forked meanwhile has the file open too, and would keep it locked.
-            fcntl.flock(lock, fcntl.LOCK_UN)
-
-
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)

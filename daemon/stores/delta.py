@@ -1,4 +1,4 @@
-"""Delta tables on a local folder: one for each feed, readable by others while we write."""
+"""Delta tables in a folder or a container: one for each feed, readable by others while we write."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -14,9 +13,10 @@ import pyarrow as pa
 from daemon.datafile import DATE, path_of, writing
 from daemon.errors import StoreError
 from daemon.model import Batch, DataFile, Held
+from daemon.places import Place
 from daemon.staging import staged
 from daemon.stores.columns import added, arranged
-from daemon.stores.compacting import SCRATCH, clear, compact
+from daemon.stores.compacting import clear, compact, has_begun
 from daemon.stores.contents import held_in
 from daemon.stores.expiring import expire
 from daemon.stores.rewriting import Holding, holding, without
@@ -33,31 +33,49 @@ class DeltaStore:
     Nothing is opened before it is needed: a process that is forked after that cannot use deltalake any more.
     """
 
-    def __init__(self, url: str, *, app: str) -> None:
-        """Keep tables below the folder `url`, and number batches under the name `app`."""
-        self._folder = Path(url).absolute()
+    def __init__(self, place: Place, *, app: str) -> None:
+        """Keep tables in folders of the place, and number batches under the name `app`."""
+        self._place = place
         self._app = app
-        #: What deltalake needs to reach the tables; nothing for a folder.
-        self._options: dict[str, str] = {}
         self._tables: dict[str, Table] = {}
         self._lock = threading.RLock()
 
-    def __reduce__(self) -> tuple[Callable[..., DeltaStore], tuple[str, str]]:
+    def __reduce__(self) -> tuple[Callable[..., DeltaStore], tuple[Place, str]]:
         """Travel to another process as what it was made of; open tables and locks stay behind."""
-        return _made_again, (str(self._folder), self._app)
+        return _made_again, (self._place, self._app)
 
-    def root(self, feed: str) -> str:
-        """Return the folder below which workers stage the feed's data files."""
-        return str(self._root(feed))
+    def place(self, feed: str) -> Place:
+        """Return where workers stage the feed's data files."""
+        if feed in ("", ".", "..") or "/" in feed:
+            raise StoreError(f"feed {feed!r} cannot name a folder: give it a name without '/'")
+        place = self._place.below(feed)
+        # deltalake would take `%20` for a blank, and a backslash for a slash.
+        if unquote(place.url) != place.url or "\\" in place.url or not place.url.isprintable():
+            raise StoreError(f"{place.url!r} cannot hold a table: no `%41`, backslash or control character in its path")
+        return place
 
     def describe(self, feed: str) -> str:
-        """Say where the feed's table is, for people."""
-        return str(self._root(feed))
+        """Say where the feed's table is, as deltalake and other readers take it."""
+        return self.place(feed).url
+
+    def tables(self) -> tuple[str, ...]:
+        """Return the names of all tables."""
+        with explained(self._place):
+            return tuple(name for name in self._place.folders() if has_log(self._place.below(name)))
+
+    def prepare(self) -> None:
+        """Make the place of the tables ready."""
+        with explained(self._place):
+            self._place.prepare()
+
+    def stop(self) -> None:
+        """Try nothing again."""
+        self._place.stop()
 
     def exists(self, feed: str) -> bool:
         """Tell whether the feed has a table already."""
         with self._using(feed):
-            return has_log(self._root(feed))
+            return has_log(self.place(feed))
 
     def last_batch(self, feed: str) -> int:
         """Return the number of the newest batch that the table holds; 0 for none."""
@@ -77,7 +95,7 @@ class DeltaStore:
             return False
         # Whoever committed it may have been killed before it pushed the log's entry to the disk.
         with self._using(batch.feed):
-            sync_whole_log(self._root(batch.feed))
+            sync_whole_log(self.place(batch.feed))
         return True
 
     def commit(self, batch: Batch, schema: pa.Schema) -> None:
@@ -87,7 +105,7 @@ class DeltaStore:
         with self._using(batch.feed):
             try:
                 if not any(self._try(batch, columns, rewritten) for _ in range(TRIES)):
-                    raise StoreError(f"{self._root(batch.feed)}: others changed the table {TRIES} times in a row")
+                    raise StoreError(f"{self.describe(batch.feed)}: others changed the table {TRIES} times in a row")
             finally:
                 if rewritten:
                     self._remove(batch.feed, (file.path for file in rewritten.values()))
@@ -102,55 +120,53 @@ class DeltaStore:
         self.discard(batch.feed, batch.files)
         if batch.replaces:
             with self._using(batch.feed):
-                root = self._root(batch.feed)
-                rewritten = root.glob(f"{DATE}=*/{_rewritten(batch)}-*.parquet")
-                self._remove(batch.feed, (path.relative_to(root).as_posix() for path in rewritten))
+                paths = (file.path for file in self.place(batch.feed).list(f"{DATE}="))
+                begun = f"{_rewritten(batch)}-"
+                self._remove(batch.feed, (path for path in paths if path.rpartition("/")[2].startswith(begun)))
 
     def sweep(self, feed: str, units: Collection[str]) -> int:
         """Delete what killed workers have staged under these names; return how many files."""
         with self._using(feed):
-            root = self._root(feed)
-            return self._remove(feed, (path.relative_to(root).as_posix() for path in staged(root, units)))
+            return self._remove(feed, staged(self.place(feed), units))
 
     def clear(self, feed: str) -> None:
         """Delete what killed commits and compactions have left in the table's folder and in its log."""
         with self._using(feed):
-            root = self._root(feed)
-            clear_log(root)
+            place = self.place(feed)
+            clear_log(place)
             # A table is opened only where there is something to do: every start asks.
-            if (root / SCRATCH).exists() and (table := self._table(feed)):
-                clear(table, root)
+            if has_begun(place) and (table := self._table(feed)):
+                clear(table, place)
 
     def compact(self, feed: str, *, target_bytes: int, min_files: int) -> int:
         """Merge days' small files into large ones; return how many files were merged into others."""
-        root = self._root(feed)
+        place = self.place(feed)
         # A handle of its own and no lock: batches are committed meanwhile.
-        with explained(root):
-            table = Table.open(root, self._options)
-            return compact(table, root, target_bytes=target_bytes, min_files=min_files) if table else 0
+        with explained(place):
+            table = Table.open(place)
+            return compact(table, place, target_bytes=target_bytes, min_files=min_files) if table else 0
 
     def drops(self, feed: str) -> tuple[Held, ...]:
         """Return what the table holds of each drop."""
-        root = self._root(feed)
         with self._using(feed):
             table = self._table(feed)
-            return held_in(root, table.live()) if table else ()
+            return held_in(self.place(feed), table.live()) if table else ()
 
     def expire(self, feed: str, *, keep_hours: int, stray_seconds: float, spared: Collection[str] = ()) -> int:
         """Delete what older versions needed, log entries of those, and staged files that were forgotten."""
-        root = self._root(feed)
+        place = self.place(feed)
         # A handle of its own and no lock, as for a compaction.
-        with explained(root):
-            table = Table.open(root, self._options)
-            return expire(table, root, keep_hours=keep_hours, stray_seconds=stray_seconds, spared=spared)
+        with explained(place):
+            table = Table.open(place)
+            return expire(table, place, keep_hours=keep_hours, stray_seconds=stray_seconds, spared=spared)
 
     def days(self, feed: str, customer: str) -> Mapping[str, tuple[str, ...]]:
         """Return the days that may have rows of a customer, with the data files that may."""
-        root, days = self._root(feed), dict[str, tuple[str, ...]]()
+        days = dict[str, tuple[str, ...]]()
         with self._using(feed):
             table = self._table(feed)
             for file in table.having("customer", customer) if table else ():
-                days[file.day] = (*days.get(file.day, ()), str(file.place(root)))
+                days[file.day] = (*days.get(file.day, ()), file.place)
         return days
 
     def read(self, feed: str, *, date: str | None = None) -> pa.Table:
@@ -158,7 +174,7 @@ class DeltaStore:
         with self._using(feed):
             table = self._table(feed)
             if table is None:
-                raise StoreError(f"feed {feed!r} has no table yet at {self._root(feed)}")
+                raise StoreError(f"feed {feed!r} has no table yet at {self.describe(feed)}")
             return table.read(date)
 
     def _try(self, batch: Batch, columns: pa.Schema, rewritten: dict[str, DataFile]) -> bool:
@@ -166,7 +182,7 @@ class DeltaStore:
         mark = Mark(app=self._app, number=batch.number)
         table = self._table(batch.feed)
         if table is None:
-            return create(self._root(batch.feed), self._options, columns, batch.files, mark)
+            return create(self.place(batch.feed), columns, batch.files, mark)
         if table.batch(self._app) >= batch.number:
             return True
         new = added(table.schema, columns)
@@ -179,7 +195,7 @@ class DeltaStore:
         """Work out the transaction. `rewritten` keeps, by source, what an earlier try has written already."""
         if not batch.replaces:
             return Change(added=batch.files)
-        held = holding(self._root(batch.feed), table.live(), batch.replaces)
+        held = holding(self.place(batch.feed), table.live(), batch.replaces)
         mixed = [each for each in held if each.found < each.rows]
         for each in mixed:
             if each.file.path not in rewritten:
@@ -191,18 +207,15 @@ class DeltaStore:
         """Write a file's other rows under a name that says all of what is in it, so that redoing overwrites."""
         content = "\n".join((self._app, held.file.path, *sorted(batch.replaces)))
         name = f"{_rewritten(batch)}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
-        return without(self._root(batch.feed), held, batch.replaces, path_of(held.file.day, name))
+        return without(self.place(batch.feed), held, batch.replaces, path_of(held.file.day, name))
 
     def _remove(self, feed: str, paths: Iterable[str]) -> int:
         """Delete the files that are part of no version of the table."""
-        table = self._table(feed)
+        wanted, place = list(paths), self.place(feed)
+        table = self._table(feed) if wanted else None
         known = table.known() if table else set()
-        removed = 0
-        for path in (self._root(feed) / path for path in paths if path not in known):
-            with writing(path):
-                removed += path.exists()
-                path.unlink(missing_ok=True)
-        return removed
+        with writing(place.describe()):
+            return place.remove([path for path in wanted if path not in known])
 
     def _table(self, feed: str) -> Table | None:
         """Return the feed's table as it is now."""
@@ -210,7 +223,7 @@ class DeltaStore:
         if known is not None and known.still_there():
             known.refresh()
             return known
-        table = Table.open(self._root(feed), self._options)
+        table = Table.open(self.place(feed))
         if table is not None:
             self._tables[feed] = table
         return table
@@ -218,19 +231,10 @@ class DeltaStore:
     @contextmanager
     def _using(self, feed: str) -> Iterator[None]:
         """Hold the tables for one thread, explain what goes wrong, and open the table anew after that."""
-        with self._lock, explained(self._root(feed)), ExitStack() as undo:
+        with self._lock, explained(self.place(feed)), ExitStack() as undo:
             undo.callback(self._tables.pop, feed, None)
             yield
             undo.pop_all()
-
-    def _root(self, feed: str) -> Path:
-        if feed in ("", ".", "..") or "/" in feed:
-            raise StoreError(f"feed {feed!r} cannot name a folder: give it a name without '/'")
-        root = self._folder / feed
-        # deltalake would take `%20` for a blank, and a backslash for a slash.
-        if unquote(str(root)) != str(root) or "\\" in str(root) or not str(root).isprintable():
-            raise StoreError(f"{str(root)!r} cannot hold a table: no `%41`, backslash or control character in its path")
-        return root
 
 
 def _rewritten(batch: Batch) -> str:
@@ -238,5 +242,5 @@ def _rewritten(batch: Batch) -> str:
     return f"part-{batch.number:010d}"
 
 
-def _made_again(url: str, app: str) -> DeltaStore:
-    return DeltaStore(url, app=app)
+def _made_again(place: Place, app: str) -> DeltaStore:
+    return DeltaStore(place, app=app)

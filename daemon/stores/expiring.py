@@ -5,27 +5,28 @@ Everything is looked at anew at each go and deleted by name, so that it may be k
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator
 
-from daemon.datafile import DATE, writing
-from daemon.stores.transactions import Table
+from daemon.datafile import DATE
+from daemon.places import Place
+from daemon.stores.transactions import LOG, Table
 
 #: How often the properties are tried again because a batch came first.
 TRIES = 20
 #: What deltalake's writer leaves in the log when it is killed: a commit, or a checkpoint, under a temporary name.
 _UNFINISHED = re.compile(r"_commit_.*\.tmp|.*\.tmp|.*#\d+")
+#: A data file's name.
+_DATA = re.compile(r"part-.*\.parquet")
 
 
-def expire(table: Table | None, root: Path, *, keep_hours: int, stray_seconds: float, spared: Collection[str]) -> int:
-    """Delete what the table at `root` does not need; return how many data files that were.
+def expire(table: Table | None, place: Place, *, keep_hours: int, stray_seconds: float, spared: Collection[str]) -> int:
+    """Delete what the table at a place does not need; return how many data files that were.
 
     Args:
         table: None where there is none yet; workers may have staged files all the same.
-        root: its folder.
+        place: where it is.
         keep_hours: for how long older versions stay readable.
         stray_seconds: the age from which files that no version of the table has are nobody's.
         spared: paths of files that are staged for a batch.
@@ -34,22 +35,21 @@ def expire(table: Table | None, root: Path, *, keep_hours: int, stray_seconds: f
     removed = 0
     if table is not None:
         _set_up(table, keep_hours)
-        removed = _remove(root, table.expired(keep_hours))
+        removed = place.remove(table.expired(keep_hours))
         table.clean_log()
-        _remove(root, _unfinished(root, stray_seconds))
+        place.remove(_unfinished(place, stray_seconds))
         known = table.known()
     # A file that has left the table, and its tombstone the log, is a stray too: by then it is older than `keep_hours`.
-    found = (path.relative_to(root).as_posix() for path in strays(root, max(stray_seconds, keep_hours * 3600)))
-    return removed + _remove(root, [path for path in found if path not in known and path not in spared])
+    found = strays(place, max(stray_seconds, keep_hours * 3600))
+    return removed + place.remove([path for path in found if path not in known and path not in spared])
 
 
-def strays(root: Path, seconds: float) -> Iterator[Path]:
-    """Yield the data files below `root` that were last written longer ago than that, those of the table among them."""
+def strays(place: Place, seconds: float) -> Iterator[str]:
+    """Yield the data files that were last written longer ago than that, those of the table among them."""
     before = time.time() - seconds
-    for path in root.glob(f"{DATE}=*/part-*.parquet"):
-        with contextlib.suppress(FileNotFoundError):  # a compaction has just thrown its file away
-            if path.stat().st_mtime < before:
-                yield path
+    for file in place.list(f"{DATE}="):
+        if file.modified < before and _DATA.fullmatch(file.path.rpartition("/")[2]):
+            yield file.path
 
 
 def _set_up(table: Table, keep_hours: int) -> None:
@@ -61,16 +61,7 @@ def _set_up(table: Table, keep_hours: int) -> None:
             return
 
 
-def _unfinished(root: Path, seconds: float) -> list[str]:
+def _unfinished(place: Place, seconds: float) -> list[str]:
     before = time.time() - seconds
-    paths = (path for path in (root / "_delta_log").iterdir() if _UNFINISHED.fullmatch(path.name))
-    return [path.relative_to(root).as_posix() for path in paths if path.stat().st_mtime < before]
-
-
-def _remove(root: Path, paths: Iterable[str]) -> int:
-    removed = 0
-    for path in (root / path for path in paths):
-        with writing(path):
-            removed += path.exists()
-            path.unlink(missing_ok=True)
-    return removed
+    found = (file for file in place.list(f"{LOG}/") if _UNFINISHED.fullmatch(file.path.rpartition("/")[2]))
+    return [file.path for file in found if file.modified < before]

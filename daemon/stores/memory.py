@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 from daemon.datafile import DATE, writing
 from daemon.errors import StoreError
 from daemon.model import Batch, DataFile, Held
+from daemon.places import Place
+from daemon.places.folder import FolderPlace
 from daemon.staging import staged
 from daemon.stores.columns import added, arranged, widened
 from daemon.stores.contents import held_of
@@ -52,9 +54,19 @@ class MemoryStore:
         self._tables: dict[str, _State] = {}
         self._lock = threading.Lock()
 
-    def root(self, feed: str) -> str:
+    def place(self, feed: str) -> Place:
         """Return the folder below which workers stage the feed's data files."""
-        return str(self._folder / feed)
+        return FolderPlace(self._folder / feed)
+
+    def tables(self) -> tuple[str, ...]:
+        """Return the names of all tables."""
+        return tuple(self._tables)
+
+    def prepare(self) -> None:
+        """Do nothing."""
+
+    def stop(self) -> None:
+        """Do nothing: memory lets nobody wait."""
 
     def describe(self, feed: str) -> str:
         """Say where the feed's table is, for people."""
@@ -100,8 +112,7 @@ class MemoryStore:
 
     def sweep(self, feed: str, units: Collection[str]) -> int:
         """Delete what killed workers have staged under these names; return how many files."""
-        root = self._folder / feed
-        return self._remove(feed, (path.relative_to(root).as_posix() for path in staged(root, units)))
+        return self._remove(feed, staged(self.place(feed), units))
 
     def clear(self, feed: str) -> None:
         """Do nothing: commits and compactions leave no files behind."""
@@ -128,9 +139,7 @@ class MemoryStore:
     def expire(self, feed: str, *, keep_hours: int, stray_seconds: float, spared: Collection[str] = ()) -> int:
         """Delete staged files that were forgotten; older versions, and so `keep_hours`, mean nothing here."""
         del keep_hours
-        paths = (
-            path.relative_to(self._folder / feed).as_posix() for path in strays(self._folder / feed, stray_seconds)
-        )
+        paths = strays(self.place(feed), stray_seconds)
         return self._remove(feed, (path for path in paths if path not in spared))
 
     def days(self, feed: str, customer: str) -> Mapping[str, tuple[str, ...]]:
@@ -138,10 +147,9 @@ class MemoryStore:
         days: dict[str, tuple[str, ...]] = {}
         for number, held in enumerate(self._tables[feed].files if feed in self._tables else ()):
             if customer in held.rows["customer"].to_pylist():
-                path = self._folder / "_read" / feed / f"{DATE}={held.day}" / f"{number}.parquet"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                pq.write_table(held.rows, path)
-                days[held.day] = (*days.get(held.day, ()), str(path))
+                path = f"{DATE}={held.day}/read-{number}.parquet"
+                pq.write_table(held.rows, self.place(feed).draft(path))
+                days[held.day] = (*days.get(held.day, ()), path)
         return days
 
     def read(self, feed: str, *, date: str | None = None) -> pa.Table:
@@ -154,12 +162,8 @@ class MemoryStore:
 
     def _remove(self, feed: str, paths: Iterable[str]) -> int:
         known = self._tables[feed].known if feed in self._tables else frozenset()
-        removed = 0
-        for path in (self._folder / feed / path for path in paths if path not in known):
-            with writing(path):
-                removed += path.exists()
-                path.unlink(missing_ok=True)
-        return removed
+        with writing(self.place(feed).describe()):
+            return self.place(feed).remove([path for path in paths if path not in known])
 
     def _read(self, feed: str, file: DataFile) -> _Held:
         path = self._folder / feed / file.path

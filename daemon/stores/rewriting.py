@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from daemon.datafile import ROW_GROUP_ROWS, Part, day_of, encoding_of
-from daemon.durable import sync
 from daemon.errors import StoreError
 from daemon.model import DataFile
+from daemon.places import Place
 from daemon.stores.columns import widened
 
 #: A row group of merged rows is written at the latest with so many bytes.
@@ -45,9 +45,10 @@ class Live:
         """The ISO day of its rows."""
         return day_of(self.path)
 
-    def place(self, root: Path) -> Path:
-        """Return where the file is; its path is a URL's, and other writers may have needed to escape something."""
-        return root / unquote(self.path)
+    @property
+    def place(self) -> str:
+        """Where the file lies below the table; `path` is a URL's, and other writers may have escaped something."""
+        return unquote(self.path)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,22 +60,22 @@ class Holding:
     rows: int
 
 
-def holding(root: Path, files: Sequence[Live], drops: Collection[str]) -> list[Holding]:
+def holding(place: Place, files: Sequence[Live], drops: Collection[str]) -> list[Holding]:
     """Find the files with rows of these drops: by their statistics, then by reading their `_drop` column alone."""
     ids = sorted(drops)
     found = []
     for file in files:
         if _may_hold(file, ids):
-            held = _held(file, root, ids)
+            held = _held(file, place, ids)
             if held.found:
                 found.append(held)
     return found
 
 
-def _held(file: Live, root: Path, ids: Sequence[str]) -> Holding:
+def _held(file: Live, place: Place, ids: Sequence[str]) -> Holding:
     # Not through pyarrow.dataset: it imports pandas, which the daemon's own process does without.
     theirs, found = pa.array(ids, pa.string()), 0
-    with pq.ParquetFile(file.place(root)) as opened:
+    with place.near([file.place]) as (path,), pq.ParquetFile(path) as opened:
         for group in range(opened.num_row_groups):
             column = opened.read_row_group(group, columns=["_drop"])["_drop"]
             found += pc.sum(pc.is_in(column, value_set=theirs)).as_py() or 0
@@ -88,50 +89,55 @@ def _may_hold(file: Live, ids: Sequence[str]) -> bool:
     return first < len(ids) and ids[first] <= file.high
 
 
-def without(root: Path, held: Holding, drops: Collection[str], path: str) -> DataFile:
-    """Write the file's other rows to `root`/`path`, and push the file and its name to the disk.
+def without(place: Place, held: Holding, drops: Collection[str], path: str) -> DataFile:
+    """Write the file's other rows to the file `path` of the place, which survives a power cut then.
 
     Raises:
         StoreError: the disk is full, or the rows do not add up.
     """
     ids = pa.array(sorted(drops), pa.string())
-    kept = (table.filter(pc.invert(pc.is_in(table["_drop"], ids))) for table in _tables(held.file.place(root)))
-    file = _written(root, path, kept, held.rows - held.found)
-    sync((root / path).parent)
-    return file
+    kept = (table.filter(pc.invert(pc.is_in(table["_drop"], ids))) for table in _tables(place, held.file))
+    return _written(place, path, kept, held.rows - held.found)
 
 
-def merged(root: Path, files: Sequence[Live], schema: pa.Schema, scratch: Path, path: str) -> DataFile:
-    """Write the rows of all files, in their order, to `scratch`/`path`; columns that a file has not got are null.
+def merged(place: Place, files: Sequence[Live], schema: pa.Schema, path: str) -> DataFile:
+    """Write the rows of all files, in their order, to the file `path`; columns that a file has not got are null.
 
     Raises:
         StoreError: the disk is full, or the rows do not add up.
     """
-    rows = sum(pq.read_metadata(file.place(root)).num_rows for file in files)
-    tables = (widened(table, schema) for file in files for table in _tables(file.place(root)))
-    return _written(scratch, path, tables, rows)
+    with place.near([file.place for file in files]) as paths:
+        rows = sum(pq.read_metadata(path).num_rows for path in paths)
+        tables = (widened(table, schema) for path in paths for table in _read(path))
+        return _written(place, path, tables, rows)
 
 
-def _tables(path: Path) -> Iterator[pa.Table]:
+def _tables(place: Place, file: Live) -> Iterator[pa.Table]:
+    with place.near([file.place]) as (path,):
+        yield from _read(path)
+
+
+def _read(path: Path) -> Iterator[pa.Table]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS):
             yield pa.Table.from_batches([batch])
 
 
-def _written(root: Path, path: str, tables: Iterator[pa.Table], rows: int) -> DataFile:
+def _written(place: Place, path: str, tables: Iterator[pa.Table], rows: int) -> DataFile:
     part: Part | None = None
     with ExitStack() as undo:
         for table in _row_groups(tables):
             if part is None:
-                part = Part(root, path, table.schema, encoding_of(table))
+                part = Part(place, path, table.schema, encoding_of(table))
                 undo.callback(part.remove)
             part.write(table)
-        file = _counted(root / path, part.close() if part else None, rows)
+        file = _counted(place.describe(path), part.close() if part else None, rows)
+        place.flush([path])
         undo.pop_all()
     return file
 
 
-def _counted(path: Path, file: DataFile | None, rows: int) -> DataFile:
+def _counted(path: str, file: DataFile | None, rows: int) -> DataFile:
     if file is None or file.rows != rows:
         written = file.rows if file else 0
         raise StoreError(f"{path}: {written} rows were written, expected {rows}; the table is left as it was")

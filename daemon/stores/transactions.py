@@ -1,4 +1,4 @@
-"""A Delta table on a local disk and its transactions, each a compare-and-swap on the table's version.
+"""A Delta table and its transactions, each a compare-and-swap on the table's version.
 
 Whoever comes second looks at the table anew. The library's own conflict rules are not relied upon: they let a
 transaction remove a file that a compaction has just replaced, and the removed rows would be back.
@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
@@ -21,9 +20,9 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from daemon.datafile import DATE
-from daemon.durable import sync
 from daemon.errors import StoreError
 from daemon.model import DataFile
+from daemon.places import REMOTE, File, Place
 from daemon.stores.rewriting import Live
 
 #: What another writer may have made of a table without our rewriting of its files going wrong. Deletion vectors and
@@ -32,6 +31,8 @@ FEATURES = frozenset({"timestampNtz"})
 #: Statistics of every column that has some are read, not of the first 32 only: `_drop` comes after the contract's.
 CONFIGURATION = {"delta.dataSkippingNumIndexedCols": "-1"}
 
+#: The folder of a table's log.
+LOG = "_delta_log"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -56,16 +57,16 @@ class Change:
 class Table:
     """A table as of its newest version when it was last looked at. Not thread-safe."""
 
-    def __init__(self, root: Path, table: DeltaTable) -> None:
-        self._root = root
+    def __init__(self, place: Place, table: DeltaTable) -> None:
+        self._place = place
         self._table = table
 
     @classmethod
-    def open(cls, root: Path, options: dict[str, str]) -> Self | None:
-        """Open the table at `root`; None where there is none yet."""
-        if not has_log(root):
+    def open(cls, place: Place) -> Self | None:
+        """Open the table at a place; None where there is none yet."""
+        if not has_log(place):
             return None
-        return cls(root, DeltaTable(str(root), storage_options=options))
+        return cls(place, DeltaTable(place.url, storage_options=place.options))
 
     def refresh(self) -> None:
         """Look at the newest version."""
@@ -73,7 +74,7 @@ class Table:
 
     def still_there(self) -> bool:
         """Tell whether nobody has removed the table under us: a commit would make half a table then."""
-        return _entry(self._root, self._table.version()).exists()
+        return self._place.look([_entry(self._table.version())])[0] is not None
 
     @property
     def schema(self) -> pa.Schema:
@@ -113,7 +114,7 @@ class Table:
         """Return the paths of files that were taken out of the table longer ago than that; some may be deleted."""
         # A dry run only lists. A real one would write two entries into the log, each time.
         gone = self._table.vacuum(retention_hours=keep_hours, dry_run=True, enforce_retention_duration=False)
-        return [path.removeprefix(f"{self._root}/") for path in gone]
+        return [path.removeprefix(f"{self._place.url}/") for path in gone]
 
     def set_up(self, properties: Mapping[str, str]) -> bool:
         """Write properties into the table where they are others; False when another change came first."""
@@ -139,7 +140,7 @@ class Table:
             StoreError: a staged file is not there as it was described, or another writer uses unknown features.
         """
         self._refuse_unknown_features()
-        actions: list[AddAction | RemoveAction] = [*adding(self._root, change), *_removing(change)]
+        actions: list[AddAction | RemoveAction] = [*adding(self._place, change), *_removing(change)]
         schema = self._table.schema()
         return self._swap(
             lambda: self._table.create_write_transaction(
@@ -162,51 +163,46 @@ class Table:
             # Another change came first, or ours is in and a checkpoint after it failed. To look again tells.
             return False
         self.refresh()
-        sync_log(self._root, before + 1)
+        sync_log(self._place, before + 1)
         return True
 
     def _refuse_unknown_features(self) -> None:
         unknown = set(self._table.protocol().reader_features or ()) - FEATURES
         if unknown:
             raise StoreError(
-                f"{self._root}: another writer has turned on {', '.join(sorted(unknown))}, which blobdrop cannot keep "
-                "right. Turn it off there, or give the feed another name, which starts a new table."
+                f"{self._place.describe()}: another writer has turned on {', '.join(sorted(unknown))}, which blobdrop "
+                "cannot keep right. Turn it off there, or give the feed another name, which starts a new table."
             )
 
 
-def has_log(root: Path) -> bool:
+def has_log(place: Place) -> bool:
     """Tell whether there is a table: a log with at least one entry.
 
     Raises:
         OSError: it cannot be told; a folder that may not be read is not an absent one.
     """
-    try:
-        return any(entry.suffix in (".json", ".parquet") for entry in (root / "_delta_log").iterdir())
-    except FileNotFoundError:
-        return False
+    return any(file.path.endswith((".json", ".parquet")) for file in place.list(f"{LOG}/"))
 
 
-def create(root: Path, options: dict[str, str], schema: pa.Schema, files: Sequence[DataFile], mark: Mark) -> bool:
+def create(place: Place, schema: pa.Schema, files: Sequence[DataFile], mark: Mark) -> bool:
     """Create a table with its first batch, in one transaction; False when another one came first."""
-    adds = adding(root, Change(added=tuple(files)))
+    adds = adding(place, Change(added=tuple(files)))
     try:
         create_table_with_add_actions(
-            str(root),
+            place.url,
             Schema.from_arrow(schema),
             adds,
             mode="error",
             partition_by=[DATE],
             configuration=CONFIGURATION,
-            storage_options=options,
+            storage_options=place.options,
             commit_properties=_properties(mark),
         )
     except (DeltaError, OSError):
-        if not has_log(root):
+        if not has_log(place):
             raise
         return False
-    sync_log(root, 0)
-    for folder in (root, root.parent):
-        sync(folder)
+    sync_log(place, 0)
     return True
 
 
@@ -216,22 +212,21 @@ def _properties(mark: Mark | None) -> CommitProperties:
     return CommitProperties(max_commit_retries=0, app_transactions=transactions)
 
 
-def adding(root: Path, change: Change) -> list[AddAction]:
+def adding(place: Place, change: Change) -> list[AddAction]:
     """Return the actions that add the change's files, after a look at each of them."""
-    return [_adding(root, file, change.rows) for file in change.added]
+    there = place.look([file.path for file in change.added])
+    return [_adding(place, file, found, change.rows) for file, found in zip(change.added, there, strict=True)]
 
 
-def _adding(root: Path, file: DataFile, rows: bool) -> AddAction:
-    try:
-        found = (root / file.path).stat()
-    except FileNotFoundError:
-        raise StoreError(f"{root / file.path}: this staged file is gone; its drops have to be worked again") from None
-    if found.st_size != file.size:
+def _adding(place: Place, file: DataFile, found: File | None, rows: bool) -> AddAction:
+    if found is None:
+        raise StoreError(f"{place.describe(file.path)}: this staged file is gone; its drops have to be worked again")
+    if found.size != file.size:
         raise StoreError(
-            f"{root / file.path}: this staged file has {found.st_size} bytes, expected {file.size}; "
+            f"{place.describe(file.path)}: this staged file has {found.size} bytes, expected {file.size}; "
             "its drops have to be worked again"
         )
-    written = int(found.st_mtime * 1000)
+    written = int(found.modified * 1000)
     return AddAction(file.path, file.size, {DATE: file.date}, written, data_change=rows, stats=file.stats)
 
 
@@ -241,55 +236,49 @@ def _removing(change: Change) -> list[RemoveAction]:
     return [RemoveAction(file.path, change.rows, now, file.size, {DATE: file.day}) for file in change.removed]
 
 
-def sync_log(root: Path, version: int) -> None:
+def sync_log(place: Place, version: int) -> None:
     """Push the log's entry of a version to the disk, with the checkpoint that may have come of it.
 
     The library does not, and the source is settled on the strength of this commit.
     """
-    log = root / "_delta_log"
-    written = [_entry(root, version), *log.glob(f"{version:020}.checkpoint*.parquet")]
-    if len(written) > 1:
-        written.append(log / "_last_checkpoint")
-    for path in (*written, log):
-        sync(path)
+    checkpoints = [file.path for file in place.list(f"{LOG}/{version:020}.checkpoint")]
+    place.flush([_entry(version), *checkpoints, *([f"{LOG}/_last_checkpoint"] if checkpoints else [])])
 
 
-def sync_whole_log(root: Path) -> None:
+def sync_whole_log(place: Place) -> None:
     """Push every entry of the log to the disk; those that are there already cost nothing worth naming.
 
     Not `os.sync`, which waits for everything that anybody has written on the machine.
     """
-    log = root / "_delta_log"
-    for path in (*log.iterdir(), log):
-        with contextlib.suppress(FileNotFoundError):  # somebody has cleaned up meanwhile
-            sync(path)
+    place.flush([file.path for file in place.list(f"{LOG}/")])
 
 
-def clear_log(root: Path) -> None:
+def clear_log(place: Place) -> None:
     """Delete what a killed commit has left in the log: the library writes `ENTRY#1`, links it, and takes it away.
 
     Should another program be between the first and the last at this very instant, it commits once more.
     """
-    for path in (root / "_delta_log").glob("*#*"):
-        path.unlink(missing_ok=True)
+    place.remove([file.path for file in place.list(f"{LOG}/") if "#" in file.path])
 
 
-def _entry(root: Path, version: int) -> Path:
-    return root / "_delta_log" / f"{version:020}.json"
+def _entry(version: int) -> str:
+    return f"{LOG}/{version:020}.json"
 
 
 @contextlib.contextmanager
-def explained(root: Path) -> Iterator[None]:
+def explained(place: Place) -> Iterator[None]:
     """Turn what deltalake, Arrow and the operating system say of a table into a StoreError."""
     try:
         yield
     except TableNotFoundError as error:
-        raise StoreError(f"{root}: there is no readable table: {_said(error)}") from error
+        raise StoreError(f"{place.describe()}: there is no readable table: {_said(error)}") from error
     except (DeltaError, OSError, pa.ArrowException) as error:
-        raise StoreError(f"{root}: the table cannot be read or written: {_said(error)}") from error
+        raise StoreError(f"{place.describe()}: the table cannot be read or written: {_said(error)}") from error
 
 
 def _said(error: Exception) -> str:
     """Return the library's message on one line, without its colours and the stack of its machine code."""
+    if isinstance(error, OSError) and error.errno == REMOTE:
+        return str(error.strerror)
     message = _COLOUR.sub("", str(error)).partition("\n   0:")[0]
     return " ".join(message.replace("\u21b3", "").split())

@@ -143,7 +143,7 @@ class World(Blobdrop):
             *super().leftovers(),
             *(str(entry) for entry in entries if entry not in reports),
             *(str(path) for path in logs if not _LOGGED.fullmatch(path.name)),
-            *(str(path) for root in self._stores() for path in root.glob("_compacting")),
+            *(str(path) for root in self._stores() for path in root.glob("_compacting.begun")),
             *(str(path) for path in self.scratch.iterdir()),
         ]
 

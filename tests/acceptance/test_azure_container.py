@@ -17,6 +17,7 @@ from daemon.cloud.credentials import EMULATOR_KEY
 from tests.acceptance.conftest import Blobdrop, wait_for
 from tests.azurite.faults import BROKEN, BUSY, DENIED, Fault, Proxy, proxy_to
 from tests.azurite.running import Container, azurite, connection_string, new_container
+from tests.unit.daemon.sources.test_azure import signature
 
 HEAD = b"unit_id,id_type,metric_name,date,metric_value\n"
 #: So that no test waits for the usual patience.
@@ -279,3 +280,44 @@ def test_the_daemon_stops_at_once_though_nobody_answers(
 
     assert code == 0
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", ["AuthenticationFailed", "AuthorizationFailure"])
+def test_while_every_request_is_refused_nothing_loops_hot_and_afterwards_all_is_caught_up(
+    site: Blobdrop, proxy: Proxy, container: Container, code: str
+) -> None:
+    site.start()
+    wait_for(lambda: proxy.count("GET") > 1, "it lists")
+    proxy.rule = lambda _method, _path: Fault(status=403, code=code)
+    container.put("metrics/a.csv", rows(0))
+    wait_for(lambda: f"403 {code}" in site.log, "it is said", told=lambda: site.log)
+    before = len(proxy.asked)
+    time.sleep(4)
+    asked = len(proxy.asked) - before
+    proxy.rule = lambda _method, _path: None
+    site.wait_settled(1)
+
+    assert site.stop() == 0
+    assert asked < 10
+    assert ("this machine's clock is right" in site.log) == (code == "AuthenticationFailed")
+    assert_each_once(site, 3)
+
+
+@pytest.mark.slow
+def test_a_signature_that_ends_while_the_daemon_runs_is_said_and_another_one_goes_on(
+    site: Blobdrop, container: Container
+) -> None:
+    del site.settings["AZURE_STORAGE_CONNECTION_STRING"]
+    site.settings["AZURE_STORAGE_SAS_TOKEN"] = signature(container, "rwdl", ends=15.0)
+    container.put("metrics/a.csv", rows(0))
+    site.start()
+    site.wait_settled(1)
+    wait_for(lambda: "the signature was over at" in site.log, "it is said", seconds=40, told=lambda: site.log)
+    container.put("metrics/b.csv", rows(3))
+    assert site.stop() == 0
+    site.settings["AZURE_STORAGE_SAS_TOKEN"] = signature(container, "rwdl")
+
+    assert site.once()["drops"]["ingested"] == 1
+    assert "sig=" not in site.log
+    assert_each_once(site, 6)

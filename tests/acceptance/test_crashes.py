@@ -79,7 +79,7 @@ COMPACTION = (
     Point("merged file", "daemon.stores.rewriting:merged"),
     Point("merged file's place", "daemon.stores.compacting:_swapped"),
     Point("swap", "daemon.stores.transactions:Table.change"),
-    Point("end", "daemon.stores.compacting:_remove", number=2),
+    Point("end", "daemon.stores.compacting:_finish"),
 )
 
 

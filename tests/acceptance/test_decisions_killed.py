@@ -21,9 +21,9 @@ POINTS = (
     Point("entry beside the drop's own", "daemon.entries:Entry.publish", number=2),
     Point("intent", "daemon.ledger.records:Ledger.intend"),
     Point("table commit", "daemon.stores.delta:DeltaStore.commit"),
-    Point("first entry in its place", "daemon.entries:promote"),
-    Point("last entry in its place", "daemon.entries:promote", number=3),
-    Point("an older entry aside", "daemon.entries:_swap", number=2),
+    Point("first entry in its place", "daemon.quarantine:Quarantine.promote"),
+    Point("last entry in its place", "daemon.quarantine:Quarantine.promote", number=3),
+    Point("an older entry aside", "daemon.cabinets.folder:_swap", number=2),
     Point("record", "daemon.ledger.records:Ledger.record"),
     Point("discarded", "daemon.ledger.decisions:Decisions.end"),
 )

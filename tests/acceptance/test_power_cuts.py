@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.places.folder import FolderPlace
 from tests.acceptance.crashing import Point, World, drop_first, drop_second
 
 CREATE, CHANGE = "daemon.stores.transactions:create", "daemon.stores.transactions:Table.change"
@@ -63,8 +64,9 @@ class Told:
 
     def _made(self, path: Path) -> list[int]:
         """Return where a data file was begun."""
-        begun = [(number, self.lines[number].split("\t")) for number in self.all(f"begin {PART}\t")]
-        return [number for number, (_, root, name, _) in begun if Path(root, name) == path]
+        table = repr(FolderPlace(path.parents[1]))
+        begun = self.all(f"begin {PART}\t{path.relative_to(path.parents[1])}\t")
+        return [number for number in begun if table in self.lines[number]]
 
     def _named(self, path: Path) -> list[int]:
         """Return where a path got its name, by being made or renamed."""
@@ -144,8 +146,9 @@ def assert_in_order(world: World, told: Told, before: set[Path]) -> None:
         told.assert_kept(entry, since=commit, before=recorded)
         assert any(intent < commit for intent in told.all(f"end {INTEND}\t"))
     # Reports before the ledger's word that drops are done.
-    reports = [told.lines[number].split("\t")[1] for number in told.all("rename ")]
-    files = [file for report in reports if "/quarantine/" in report for file in Path(report).iterdir()]
+    places = [Path(told.lines[number].split("\t")[1]) for number in told.all("rename ")]
+    reports = [place for place in places if "quarantine" in place.parts and not place.name.startswith(".")]
+    files = [file for report in reports if report.exists() for file in report.iterdir()]
     assert files
     for file in files:
         told.assert_kept(file, before=told.said(file.parent))

@@ -53,6 +53,8 @@ class Proxy:
         self.target = target
         self.rule: Rule = lambda _method, _path: None
         self.asked: list[tuple[str, str]] = []
+        #: By how much its clock is ahead of ours.
+        self.ahead_seconds = 0.0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Passing,), {"proxy": self}))
         self._server.daemon_threads = True
 
@@ -156,6 +158,10 @@ class _Passing(BaseHTTPRequestHandler):
         self.close_connection = True
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR) if not reset else self.connection.close()
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Return what the header Date says."""
+        return super().date_time_string((time.time() if timestamp is None else timestamp) + self.proxy.ahead_seconds)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as http.server calls it
         """Say nothing."""

@@ -15,7 +15,9 @@ from typing import Final
 
 from azure.storage.blob import ContainerClient
 
-from daemon.cloud.credentials import EMULATOR_KEY
+from daemon.cloud.address import address
+from daemon.cloud.credentials import EMULATOR_KEY, credential
+from daemon.places.container import ContainerPlace
 
 #: Where `make` installs it.
 PROGRAM: Final = Path(sys.prefix, "azurite", "node_modules", "azurite", "dist", "src", "blob", "main.js")
@@ -37,6 +39,11 @@ class Container:
     def environment(self) -> dict[str, str]:
         """The variables that make blobdrop drop from it."""
         return {"BLOBDROP_SOURCE__URL": self.url, "AZURE_STORAGE_CONNECTION_STRING": self.connection_string}
+
+    def place(self, prefix: str) -> ContainerPlace:
+        """Return a place below a prefix of it."""
+        at = address(f"{self.url}/{prefix}")
+        return ContainerPlace(at, credential(self.url, at, self.environment), connections=4)
 
     def put(self, name: str, data: bytes) -> None:
         """Upload a blob, or another version of it, as the SDK does."""

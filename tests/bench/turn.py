@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from daemon import app, config
+from daemon import app, config, wiring
 from daemon.ledger import Ledger
 from daemon.model import Drop, Outcome, State
 from daemon.sources import Source
@@ -45,7 +45,7 @@ def know(source: Source, ledger: Ledger) -> None:
 def main(files: int) -> None:
     """Prepare, go round, and print what it took."""
     configuration = config.load(None, os.environ)
-    make_files(app.folder(configuration.settings.source.url, "source.url"), files)
+    make_files(wiring.folder(configuration.settings.source.url, "source.url"), files)
     with app.daemon(configuration, os.environ, once=True) as daemon:
         know(daemon.source, daemon.ledger)
         seconds = [_timed(daemon) for _ in range(1 + TURNS)]

@@ -10,9 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from daemon.cabinets.folder import FolderCabinet
 from daemon.contracts import contract_of
 from daemon.model import Batch, Drop, Feed, Limits, OnDuplicate, Outcome, Prepared, Setup, Unit
+from daemon.places.folder import FolderPlace
 from daemon.prepare import prepare
+from daemon.quarantine import Quarantine
 from daemon.sources.folder import FolderSource
 from daemon.stores.delta import DeltaStore
 from tests.properties.generating import source_of
@@ -62,7 +65,7 @@ class World:
             dialect=self.dialect,
         )
         self.source = FolderSource(self.root / "drops", settle_seconds=0.0)
-        self.store = DeltaStore(str(self.root / "tables"), app="test")
+        self.store = DeltaStore(FolderPlace(self.root / "tables"), app="test")
 
     @property
     def contract(self) -> Contract:
@@ -86,8 +89,8 @@ class World:
         found = {each.name: each for each in self.source.list()}
         setup = Setup(
             source=self.source,
-            table=self.store.root(FEED),
-            quarantine=str(self.root / "quarantine"),
+            table=self.store.place(FEED),
+            quarantine=Quarantine(FolderCabinet(self.root / "quarantine")),
             limits=limits,
             now=NOW,
         )

@@ -10,6 +10,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import structlog
 from hypothesis import HealthCheck, settings
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from structlog.testing import LogCapture
 
+from daemon.cabinets.folder import FolderCabinet
 from daemon.claims import Claims
 from daemon.feeds import Feeds
 from daemon.intake import Intake
@@ -25,6 +27,7 @@ from daemon.ledger.queries import LEFT_OUT
 from daemon.markers import Standing
 from daemon.model import After, Drop, Limits, Outcome, ReadyNeeds, State
 from daemon.parts import Parts, Rules
+from daemon.quarantine import Quarantine
 from daemon.ready import Ready
 from daemon.sources.memory import MemorySource
 from daemon.stores.memory import MemoryStore
@@ -118,15 +121,14 @@ class Barrier(RuleBasedStateMachine):
         )
         self.ledger, hold = ledger, self.stack.enter_context(ledger.hold(self.now))
         log = structlog.wrap_logger(None, processors=[LogCapture()])
-        rules = Rules(
-            after=After.ARCHIVE, attempts=3, retry_seconds=0.0, limits=Limits(), quarantine=f"{self.folder.name}/q"
-        )
+        rules = Rules(after=After.ARCHIVE, attempts=3, retry_seconds=0.0, limits=Limits())
         parts = Parts(
             ledger=ledger,
             hold=hold,
             store=MemoryStore(f"{self.folder.name}/tables"),
             source=self.source,
             workers=Here(),
+            quarantine=Quarantine(FolderCabinet(Path(self.folder.name, "q"))),
             feeds={"metrics": self.feed},
             contracts={},
             rules=rules,

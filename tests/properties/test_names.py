@@ -42,7 +42,7 @@ turns = st.lists(
 @given(turns)
 def test_the_table_has_what_names_stand_for_each_once(turns: list[tuple[dict[str, str], int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        rig = Rig(Path(folder), store_of=lambda url, _app: MemoryStore(url))
+        rig = Rig(Path(folder), store_of=lambda place, _app: MemoryStore(place.url))
         stands: dict[str, str] = {}
         for files, seed in turns:
             dropped(rig, files, random.Random(seed))  # noqa: S311 - an order, no secret

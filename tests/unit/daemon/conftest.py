@@ -17,6 +17,7 @@ from deltalake import DeltaTable
 from structlog.testing import LogCapture
 from structlog.typing import FilteringBoundLogger
 
+from daemon.cabinets.folder import FolderCabinet
 from daemon.claims import Claims
 from daemon.committing import Committing
 from daemon.days import Closing
@@ -29,6 +30,8 @@ from daemon.loop import Loop, Pace
 from daemon.model import After, Batch, Drop, Feed, Limits, Prepared, Setup, State, Unit
 from daemon.parts import Parts, Rules
 from daemon.patience import GAVE_UP
+from daemon.places import Place
+from daemon.places.folder import FolderPlace
 from daemon.pool import LostError
 from daemon.prepare import prepare
 from daemon.quarantine import Quarantine
@@ -143,7 +146,7 @@ class Rig:
     feed: Feed = METRICS
     source: MemorySource = field(default_factory=MemorySource)
     #: Makes the store, given its folder and the ledger's identity.
-    store_of: Callable[[str, str], Store] = lambda url, app: DeltaStore(url, app=app)
+    store_of: Callable[[Place, str], Store] = lambda place, app: DeltaStore(place, app=app)
     workers: Here = field(default_factory=Here)
     rules: dict[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
@@ -151,7 +154,7 @@ class Rig:
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        self.quarantine = Quarantine(self.folder / "quarantine")
+        self.quarantine = Quarantine(FolderCabinet(self.folder / "quarantine"))
         self.told = LogCapture()
         self.wakes = 0
         self.start()
@@ -163,7 +166,7 @@ class Rig:
             Ledger.open(f"sqlite:///{self.path}", tables_exist=lambda: False, now=self.clock())
         )
         self.hold = self.stack.enter_context(self.ledger.hold(self.clock()))
-        self.store = self.store_of(str(self.folder / "tables"), self.ledger.identity)
+        self.store = self.store_of(FolderPlace(self.folder / "tables"), self.ledger.identity)
         feeds = {self.feed.name: self.feed}
         rules: dict[str, Any] = {
             "after": After.ARCHIVE,
@@ -177,9 +180,10 @@ class Rig:
             store=self.store,
             source=self.source,
             workers=self.workers,
+            quarantine=self.quarantine,
             feeds=feeds,
             contracts={self.feed.name: DIGEST},
-            rules=Rules(quarantine=str(self.folder / "quarantine"), **rules | self.rules),
+            rules=Rules(**rules | self.rules),
             wake=self.wake,
             log=self.log,
             clock=self.clock,
@@ -259,8 +263,8 @@ class Rig:
     def setup(self) -> Setup:
         return Setup(
             source=self.source,
-            table=self.store.root(self.feed.name),
-            quarantine=str(self.folder / "quarantine"),
+            table=self.store.place(self.feed.name),
+            quarantine=self.quarantine,
             limits=self.limits,
             now=self.clock(),
         )
@@ -302,7 +306,7 @@ class Rig:
 
     def in_table(self) -> set[str]:
         """Return the names of the data files that the table has."""
-        return {uri.rpartition("/")[2] for uri in DeltaTable(self.store.root(self.feed.name)).file_uris()}
+        return {uri.rpartition("/")[2] for uri in DeltaTable(self.store.describe(self.feed.name)).file_uris()}
 
     def entries(self) -> list[str]:
         """Return what lies in quarantine, temporary folders too."""

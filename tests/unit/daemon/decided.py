@@ -101,7 +101,7 @@ class Desk:
         return str(row.state), row.rows.read, row.rows.accepted, row.rows.rejected
 
     def entry(self, drop: Drop) -> Path:
-        return self.rig.quarantine.folder(drop.customer, drop.feed, drop.id)
+        return Path(self.rig.quarantine.folder(drop.customer, drop.feed, drop.id))
 
     def kept(self, drop: Drop) -> list[str]:
         """Return the lines of a drop's rejected.csv below its header."""

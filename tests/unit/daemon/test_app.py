@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from daemon import app
+from daemon import app, wiring
 from daemon.config import Configuration, load
 from daemon.errors import ConfigError, ContractError, LedgerBusyError, LedgerError, LedgerMissingError
 from daemon.ledger import Ledger
@@ -56,22 +56,24 @@ def drop(folder: Path, name: str, data: bytes) -> None:
     ],
 )
 def test_a_setting_names_a_folder(url: str, path: Path) -> None:
-    assert app.folder(url, "source.url") == path
+    assert wiring.folder(url, "source.url") == path
 
 
 def test_a_place_that_is_no_folder_is_refused_with_the_setting_and_the_value() -> None:
     with pytest.raises(ConfigError) as caught:
-        app.folder("s3://bucket/drops", "source.url")
+        wiring.folder("s3://bucket/drops", "source.url")
     assert str(caught.value) == (
         "source.url = 's3://bucket/drops': only folders are supported; give a path such as ./drops"
     )
 
 
 def test_the_source_and_the_store_are_where_the_settings_say(configuration: Configuration, tmp_path: Path) -> None:
-    source = app.source_of(configuration.settings, {})
+    source = wiring.source_of(configuration.settings, {})
     assert isinstance(source, FolderSource)
     assert source.describe() == str(tmp_path / "drops")
-    assert app.store_of(configuration.settings, "x").root("metrics") == str(tmp_path / "var" / "tables" / "metrics")
+    assert wiring.store_of(configuration.settings, "x").describe("metrics") == str(
+        tmp_path / "var" / "tables" / "metrics"
+    )
 
 
 def test_a_table_is_one_that_has_a_log(configuration: Configuration) -> None:

@@ -12,6 +12,7 @@ from daemon.claims import Claims
 from daemon.errors import LedgerError, StoreError, UndoneError, WorkError
 from daemon.ledger import Ledger
 from daemon.model import Batch, Drop, OnRevision, State
+from daemon.places import Place
 from daemon.stores.delta import DeltaStore
 from tests.unit.daemon.conftest import Rig, dirty, good
 
@@ -42,8 +43,8 @@ class Brittle(DeltaStore):
         return super().last_batch(feed)
 
 
-def brittle(url: str, app: str) -> Brittle:
-    return Brittle(url, app=app)
+def brittle(place: Place, app: str) -> Brittle:
+    return Brittle(place, app=app)
 
 
 @pytest.fixture

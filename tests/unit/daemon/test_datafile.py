@@ -25,12 +25,13 @@ from daemon.datafile import (
 )
 from daemon.durable import sync
 from daemon.errors import StoreError
+from daemon.places.folder import FolderPlace
 
 PLAIN = Encoding(dictionary=())
 
 
 def part(root: Path, table: pa.Table, encoding: Encoding = PLAIN) -> Part:
-    return Part(root, path_of("2026-03-01", "part-u"), table.schema, encoding)
+    return Part(FolderPlace(root), path_of("2026-03-01", "part-u"), table.schema, encoding)
 
 
 def test_a_path_names_its_day() -> None:
@@ -118,7 +119,7 @@ def test_a_file_that_is_given_up_is_gone(tmp_path: Path, rows: int) -> None:
 def test_a_full_disk_says_so() -> None:
     """/dev/full is a disk without room."""
     with pytest.raises(StoreError, match=r"/dev/full: cannot be written: No space left on device\. Free space"):
-        Part(Path("/dev"), "full", pa.schema([("x", pa.int64())]), PLAIN)
+        Part(FolderPlace(Path("/dev")), "full", pa.schema([("x", pa.int64())]), PLAIN)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from daemon.decisions import Action, Decision
 from daemon.entries import coming
 from daemon.errors import LedgerError, StoreError, UndoneError, WorkerError
 from daemon.model import Batch, OnDuplicate, OnRevision, Outcome
+from daemon.quarantine import Quarantine
 from daemon.stores.delta import DeltaStore
 from tests.unit.daemon.decided import MIXED, STRICT, Desk, orders
 
@@ -276,7 +277,7 @@ def kill(broken: pytest.MonkeyPatch, desk: Desk, step: str) -> None:
     if step == "commit":
         broken.setattr(DeltaStore, "commit", die)
     elif step == "promote":
-        broken.setattr("daemon.committing.promote", die)
+        broken.setattr(Quarantine, "promote", die)
     else:
         broken.setattr(type(desk.rig.ledger), "record", die)
 
@@ -301,7 +302,7 @@ def test_killed_between_the_two_renames_the_new_entry_ends_in_its_place(
             desk.carry_out()
     folder = desk.entry(drop)
     assert not folder.exists()
-    assert coming(folder).exists()
+    assert Path(coming(str(folder))).exists()
     desk.restart_after_crash()
 
     assert desk.counts(drop) == ("partial", 17, 11, 6)

@@ -21,13 +21,18 @@ from daemon.config import load
 from daemon.endpoint import MOST_AT_ONCE, answering
 from daemon.errors import ConfigError, EndpointError
 from daemon.health import HANGS_SECONDS, LISTING_SECONDS, Health
+from daemon.places.folder import FolderPlace
 from tests.unit.daemon.conftest import Rig
 
 
 @pytest.fixture
 def health(rig: Rig, tmp_path: Path) -> Health:
     return Health(
-        ledger=rig.ledger, tally=rig.parts.tally, tables=str(tmp_path / "tables"), poll_seconds=2.0, clock=rig.clock
+        ledger=rig.ledger,
+        tally=rig.parts.tally,
+        tables=FolderPlace(tmp_path / "tables"),
+        poll_seconds=2.0,
+        clock=rig.clock,
     )
 
 

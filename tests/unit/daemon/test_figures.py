@@ -15,6 +15,7 @@ import pytest
 
 from daemon.figures import Asked, Figures, figures
 from daemon.model import OnDuplicateKey
+from daemon.places.folder import FolderPlace
 
 DAY = "2026-03-01"
 
@@ -34,7 +35,7 @@ class Files:
         ]
         path = self.folder / f"{len(self.paths)}.parquet"
         pq.write_table(pa.Table.from_pylist(own), path)
-        self.paths.append(str(path))
+        self.paths.append(path.name)
 
     def figures(self, **asked: Any) -> Figures:
         values: dict[str, Any] = {
@@ -44,7 +45,8 @@ class Files:
             "version": 1,
             "drops": ("d1", "d2"),
         }
-        parts = {"files": tuple(self.paths), "root": str(self.folder / "metric_days"), "unit": "s-1"}
+        parts = {"files": tuple(self.paths), "table": FolderPlace(self.folder), "unit": "s-1"}
+        parts["metrics"] = FolderPlace(self.folder / "metric_days")
         return figures(Asked(**{**values, **parts, **asked}))
 
     def metrics(self, **asked: Any) -> dict[tuple[str, str], dict[str, Any]]:

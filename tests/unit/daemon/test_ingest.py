@@ -358,7 +358,7 @@ def test_a_drop_that_changes_while_it_waits_is_found_again_in_its_new_version(ri
 
 
 def test_a_disk_that_cannot_be_staged_on_costs_no_attempt(rig: Rig) -> None:
-    blocked = Path(rig.store.root("metrics"), "date=2026-03-01")
+    blocked = Path(rig.store.describe("metrics"), "date=2026-03-01")
     blocked.parent.mkdir(parents=True)
     blocked.write_text("a file where the day's folder should be")
     drops = rig.put(a=good(2))

@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from daemon.cabinets.folder import FolderCabinet
 from daemon.contracts import contract_of
 from daemon.landing import Landing, Stages, day_of, subject_of, table_rows
 from daemon.model import Drop, Found, Limits, Outcome, State
+from daemon.places.folder import FolderPlace
 from daemon.quarantine import Quarantine, read_report
 from tests.corpus import text
 from tests.unit.daemon.conftest import METRICS, NOON, dirty, good
@@ -34,8 +36,8 @@ class Place:
     folder: Path
 
     def __post_init__(self) -> None:
-        self.quarantine = Quarantine(self.folder / "quarantine")
-        self.stages = Stages(self.folder / "table", "u")
+        self.quarantine = Quarantine(FolderCabinet(self.folder / "quarantine"))
+        self.stages = Stages(FolderPlace(self.folder / "table"), "u")
         self.landing = Landing(
             DROP, stages=self.stages, quarantine=self.quarantine, now=NOON, zone_day=day_of(NOON, "UTC")
         )
@@ -169,7 +171,7 @@ def test_rows_without_a_day_of_their_own_get_that_of_their_ingestion(days: list[
 
 
 def test_stages_of_a_unit_have_names_of_their_own(tmp_path: Path) -> None:
-    stages = Stages(tmp_path, "u")
+    stages = Stages(FolderPlace(tmp_path), "u")
     table = pa.table({"_drop": ["d"], "_row": [1]})
     day = pa.array([dt.date(2026, 3, 1)])
     for _ in range(3):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from daemon.decisions import Action, Decision
 from daemon.ledger import DropRow
 from daemon.ledger.days import Day
 from daemon.model import METRIC_DAYS, Late
+from daemon.places import Place
 from tests.corpus.text import HEADER
 from tests.unit.daemon.conftest import Rig, killed
 from tests.unit.daemon.test_closing import FIRST, LATER, SCOPE, Killed, drop, mark, metric_days, one, rows, run
@@ -73,10 +75,15 @@ def test_late_rows_go_into_quarantine_and_the_others_into_the_table(late_of: Cal
     entry = rig.quarantine.list()[0]
     assert entry.report is not None
     assert entry.report.to_json()["late_rows"] == 2
-    kept = (entry.folder / "rejected.csv").read_text().splitlines()
+    kept = Path(entry.folder, "rejected.csv").read_text().splitlines()
     assert "date: expected a time from the watermark 2026-03-02T08:00:00Z on, as all before it was said" in kept[1]
     assert kept[1].endswith("have the rule late waived, or the feed's setting late changed), of day 2026-03-01\"")
     assert (late_rows(rig), changed(rig), sums(rig)) == ((0, 2), [], [(1, "visits", 6.0)])
+    again = rig.ledger.days.restate(one(rig), "to look", "ann", rig.clock())
+    run(rig)
+    report = one(rig).report
+    assert report is not None
+    assert (one(rig).version, report["late_rows"], report["late_rows_in_quarantine"]) == (again, 2, 2)
 
 
 def test_a_file_of_late_rows_alone_is_rejected_and_its_original_kept(late_of: Callable[..., Rig]) -> None:
@@ -204,6 +211,20 @@ def test_a_day_to_which_late_rows_come_is_computed_again(late_of: Callable[..., 
     assert (sums(rig), changed(rig)) == ([(1, "visits", 6.0), (2, "visits", 8.0)], [])
 
 
+def test_an_empty_day_to_which_late_rows_come_has_metrics_that_are_new(late_of: Callable[..., Rig]) -> None:
+    rig = late_of(Late.RESTATE)
+    mark(rig, 2)
+    run(rig)
+    assert one(rig, 2).state is Day.EMPTY
+    bring(rig, "late", rows(2))
+    again = one(rig, 2)
+    assert (again.version, again.state) == (2, Day.CLOSED)
+    assert again.report is not None
+    assert again.report["restates"]["rows_before"] == 0
+    (new,) = again.report["restates"]["metrics"]
+    assert (new["metric"], new["before"], new["after"]) == ("visits", None, 6.0)
+
+
 def test_a_correction_restates_its_day_and_says_which_metrics_are_gone(late_of: Callable[..., Rig]) -> None:
     rig = late_of(Late.RESTATE)
     bring(rig, "first", rows(1, metric="clicks"))
@@ -320,8 +341,8 @@ def test_a_failed_drop_is_late_by_its_first_claim_after_a_retry(rig_of: Callable
 
 @pytest.mark.parametrize("at", ["before", "after"])
 def test_a_kill_while_a_day_is_restated_gives_one_new_version(late_of: Callable[..., Rig], at: str) -> None:
-    def store_of(url: str, app: str) -> Any:
-        return Killed(url, app=app)
+    def store_of(place: Place, app: str) -> Any:
+        return Killed(place, app=app)
 
     rig = late_of(Late.RESTATE, store_of=store_of)
     rig.clock.now += 10

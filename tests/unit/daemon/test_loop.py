@@ -278,7 +278,7 @@ def test_failures_slow_the_loop_down_up_to_a_minute_and_it_says_when_it_is_mende
 
 def test_a_disk_that_fails_at_the_end_of_each_go_slows_the_loop_down_too(telling: Rig) -> None:
     """Each second turn only begins the work anew; that it did so well says nothing of the disk."""
-    blocked = Path(telling.store.root("metrics"), "date=2026-03-01")
+    blocked = Path(telling.store.describe("metrics"), "date=2026-03-01")
     blocked.parent.mkdir(parents=True)
     blocked.write_text("a file where the day's folder should be")
     telling.source.put("metrics/a.csv", good(2))

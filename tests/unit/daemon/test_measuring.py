@@ -14,6 +14,7 @@ from daemon.figures import Asked, Figures, figures
 from daemon.measures import unfit
 from daemon.metricsettings import MetricSettings
 from daemon.model import OnDuplicateKey
+from daemon.places.folder import FolderPlace
 
 COLUMNS = ("timestamp", "event_name", "event_value", "event_metadata", "user", "timeuuid", "is_test")
 SCHEMA = pa.schema(
@@ -53,8 +54,9 @@ class Events:
             "day": "2026-03-01",
             "version": 1,
             "drops": ("d1", "d2"),
+            "table": FolderPlace(self.folder),
             "files": tuple(self.paths),
-            "root": str(self.folder / "metric_days"),
+            "metrics": FolderPlace(self.folder / "metric_days"),
             "unit": "s-1",
             "measures": tuple(MetricSettings.model_validate(metric).measure() for metric in metrics),
         }

@@ -68,7 +68,7 @@ def of(prepared: Prepared, drop: Drop) -> Outcome:
 
 def staged_rows(rig: Rig, prepared: Prepared) -> dict[str, int]:
     """Return how many rows of each drop the unit's files hold."""
-    root = Path(rig.store.root(rig.feed.name))
+    root = Path(rig.store.describe(rig.feed.name))
     return Counter(drop for file in prepared.files for drop in read(root / file.path)["_drop"].to_pylist())
 
 
@@ -104,7 +104,7 @@ def test_small_drops_share_a_file_and_each_row_knows_whose_it_is(rig: Rig) -> No
     a, b, c = drops
     assert states(prepared) == {a.id: State.INGESTED, b.id: State.PARTIAL, c.id: State.INGESTED}
     (file,) = prepared.files
-    table = read(Path(rig.store.root("metrics"), file.path))
+    table = read(Path(rig.store.describe("metrics"), file.path))
     assert staged_rows(rig, prepared) == {a.id: 2, b.id: 9, c.id: 4}
     numbers = [row["_row"] for row in table.to_pylist() if row["_drop"] == b.id]
     assert numbers == [1, 2, 3, 4, 6, 7, 8, 9, 10]
@@ -304,7 +304,7 @@ def test_a_rejected_drop_that_changed_before_its_original_was_kept_takes_its_dup
 
 
 def test_a_unit_that_fails_leaves_nothing_staged(rig: Rig) -> None:
-    blocked = Path(rig.store.root("metrics"), "date=2026-03-02")
+    blocked = Path(rig.store.describe("metrics"), "date=2026-03-02")
     blocked.parent.mkdir(parents=True)
     blocked.write_text("a file where the day's folder should be")
     other_day = good(2, "later").replace(b"2026-03-01", b"2026-03-02")
@@ -375,7 +375,7 @@ def test_a_large_drop_of_texts_that_repeat_loses_and_changes_none(rig: Rig, size
     _, prepared = rig.prepare([sized(drop)])
 
     assert of(prepared, drop).rows.accepted == 4800
-    root = Path(rig.store.root("metrics"))
+    root = Path(rig.store.describe("metrics"))
     found = [
         (row["unit_id"], row["id_type"], file.date, row["metric_name"], row["metric_value"], row["_row"])
         for file in prepared.files

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.cabinets.folder import SYNC_ONE_BY_ONE, FolderCabinet
 from daemon.entries import NAME_BYTES, safe_name
 from daemon.errors import NotFoundError, WorkError
 from daemon.model import State
-from daemon.quarantine import SYNC_ONE_BY_ONE, Quarantine, read_report
+from daemon.quarantine import Quarantine, read_report
 from daemon.reports import Report, Subject
 from validators.model import Rows
 
@@ -22,7 +23,7 @@ REPORT = Report(subject=SUBJECT, state=State.PARTIAL, rows=Rows(read=3, accepted
 
 @pytest.fixture
 def quarantine(tmp_path: Path) -> Quarantine:
-    return Quarantine(tmp_path / "quarantine")
+    return Quarantine(FolderCabinet(tmp_path / "quarantine"))
 
 
 def keep(
@@ -32,7 +33,7 @@ def keep(
     with quarantine.open(customer, feed, drop) as entry:
         entry.rejected_path.write_text("a,_line,_problems\n")
         entry.write_report(replace(REPORT, subject=subject, finished_at=finished_at))
-        return entry.publish()
+        return Path(entry.publish())
 
 
 def names(folder: Path) -> set[str]:
@@ -92,7 +93,7 @@ def test_the_original_is_kept_as_a_copy_and_named_on_the_page(quarantine: Quaran
     with quarantine.open("acme", "metrics", "ab12") as entry:
         kept = entry.keep_original(dropped, "acme/metrics/my report.csv")
         entry.write_report(replace(REPORT, state=State.REJECTED))
-        folder = entry.publish()
+        folder = Path(entry.publish())
     dropped.write_bytes(b"changed")
     assert (folder / kept.name).read_bytes() == b"%PDF-1.7"
     assert kept.name == "my report.csv"
@@ -128,8 +129,8 @@ def test_entries_are_listed_the_newest_first(quarantine: Quarantine) -> None:
     keep(quarantine, "dd", customer="other", feed="events", finished_at=50.0)
     listed = [one.report.subject.drop_id for one in quarantine.list() if one.report]
     assert listed == ["cc", "bb", "aa", "dd"]
-    assert [one.folder.name for one in quarantine.list(customer="other")] == ["dd"]
-    assert [one.folder.name for one in quarantine.list(feed="events")] == ["dd"]
+    assert [one.drop for one in quarantine.list(customer="other")] == ["dd"]
+    assert [one.drop for one in quarantine.list(feed="events")] == ["dd"]
     assert quarantine.list(customer="nobody") == ()
 
 
@@ -137,7 +138,7 @@ def test_a_limit_reads_only_the_newest(quarantine: Quarantine) -> None:
     for number, drop in enumerate(["aa", "bb", "cc"]):
         folder = keep(quarantine, drop, finished_at=100.0 + number)
         os.utime(folder, (100 + number, 100 + number))
-    assert [one.folder.name for one in quarantine.list(limit=2)] == ["cc", "bb"]
+    assert [one.drop for one in quarantine.list(limit=2)] == ["cc", "bb"]
 
 
 def test_a_quarantine_that_is_not_there_yet_is_empty(quarantine: Quarantine) -> None:
@@ -152,7 +153,7 @@ def test_a_damaged_report_is_listed_with_the_reason(quarantine: Quarantine, dama
     keep(quarantine, "cd34")
     (folder / "report.json").write_bytes(damage)
     damaged = [one for one in quarantine.list() if one.damaged]
-    assert [one.folder for one in damaged] == [folder]
+    assert [one.folder for one in damaged] == [str(folder)]
     assert damaged[0].report is None
     with pytest.raises(WorkError, match="is damaged"):
         read_report(folder)
@@ -166,14 +167,14 @@ def test_an_entry_without_a_report_is_not_passed_over(quarantine: Quarantine) ->
 def test_a_drop_is_found_by_its_id_or_the_start_of_it(quarantine: Quarantine) -> None:
     folder = keep(quarantine, "ab12cd")
     keep(quarantine, "ab34ef")
-    assert quarantine.find("ab12cd") == folder
-    assert quarantine.find("ab1") == folder
+    assert quarantine.find("ab12cd") == str(folder)
+    assert quarantine.find("ab1") == str(folder)
 
 
 def test_an_id_that_is_the_start_of_another_is_found(quarantine: Quarantine) -> None:
     folder = keep(quarantine, "ab12")
     keep(quarantine, "ab12cd")
-    assert quarantine.find("ab12") == folder
+    assert quarantine.find("ab12") == str(folder)
 
 
 def test_a_drop_that_is_not_there_is_an_error_that_names_near_ones(quarantine: Quarantine) -> None:
@@ -220,12 +221,12 @@ def test_removing_an_entry_leaves_the_others(quarantine: Quarantine) -> None:
 
 @pytest.mark.parametrize("count", [1, SYNC_ONE_BY_ONE + 1])
 def test_published_entries_can_be_brought_to_the_disk(quarantine: Quarantine, count: int) -> None:
-    quarantine.flush([keep(quarantine, f"ab{number}") for number in range(count)])
+    quarantine.flush([str(keep(quarantine, f"ab{number}")) for number in range(count)])
 
 
 def test_flushing_an_entry_that_is_gone_is_an_error(quarantine: Quarantine, tmp_path: Path) -> None:
     with pytest.raises(WorkError):
-        quarantine.flush([tmp_path / "gone"])
+        quarantine.flush([str(tmp_path / "gone")])
 
 
 def test_a_full_disk_is_work_that_cannot_be_done_now(quarantine: Quarantine) -> None:
@@ -240,7 +241,7 @@ def test_a_full_disk_is_work_that_cannot_be_done_now(quarantine: Quarantine) -> 
 def test_a_file_in_the_way_is_an_error_and_stays(tmp_path: Path) -> None:
     (tmp_path / "quarantine").write_text("mine")
     with pytest.raises(WorkError, match="Not a directory"):
-        Quarantine(tmp_path / "quarantine").open("acme", "metrics", "ab12")
+        Quarantine(FolderCabinet(tmp_path / "quarantine")).open("acme", "metrics", "ab12")
     assert (tmp_path / "quarantine").read_text() == "mine"
 
 

@@ -39,7 +39,7 @@ def rig(rig_of: Callable[..., Rig], source: Deaf) -> Rig:
 
 
 def receipts(rig: Rig, file: Path) -> Receipts:
-    return Receipts(rig.ledger, rig.source, file, log=structlog.get_logger())
+    return Receipts(rig.ledger, rig.source, rig.quarantine, file, log=structlog.get_logger())
 
 
 def work(rig: Rig) -> None:

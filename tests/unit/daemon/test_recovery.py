@@ -10,6 +10,7 @@ import pytest
 
 from daemon.errors import LedgerError, StoreError
 from daemon.model import State
+from daemon.places.folder import FolderPlace
 from daemon.recovery import recover
 from daemon.stores.delta import DeltaStore
 from tests.unit.daemon.conftest import Rig, dirty, good
@@ -140,7 +141,7 @@ def test_a_table_that_cannot_be_read_is_not_taken_for_an_empty_one(rig_of: Calla
     rig.crash()
     rig.start()
     staged = rig.staged()
-    unreadable = Unreadable(str(rig.folder / "tables"), app=rig.ledger.identity)
+    unreadable = Unreadable(FolderPlace(rig.folder / "tables"), app=rig.ledger.identity)
 
     with pytest.raises(StoreError, match="metrics: the disk is gone"):
         recover(replace(rig.parts, store=unreadable), rig.hold.crashed)

@@ -14,9 +14,11 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from daemon.cabinets.folder import FolderCabinet
 from daemon.decisions import Action, Decision, Standing
 from daemon.ledger import Ledger
 from daemon.model import After, Drop, Outcome, State
+from daemon.places.folder import FolderPlace
 from daemon.quarantine import Quarantine
 from daemon.reports import Report, Subject
 from daemon.retention import Expiry, Retention
@@ -37,7 +39,8 @@ class Site:
         self.source = FolderSource(self.drops, settle_seconds=0.0)
         self.source.prepare()
         self.ledger = Ledger.open(f"sqlite:///{folder}/ledger.db", tables_exist=lambda: False, now=time.time())
-        self.store = DeltaStore(str(folder / "tables"), app="site")
+        self.quarantine = Quarantine(FolderCabinet(self.aside))
+        self.store = DeltaStore(FolderPlace(folder / "tables"), app="site")
         self.workers = Workers(processes=1, memory_mb=1024, timeout_seconds=30)
         self.days = 0.0
 
@@ -52,13 +55,13 @@ class Site:
         self.ledger.claim([drop], time.time())
         subject = Subject(drop_id=drop.id, uri=found.uri, name=name, sha256=name, feed="metrics", customer="acme")
         at = time.time() if finished_at is None else finished_at
-        with Quarantine(self.aside).open("acme", "metrics", drop.id) as entry:
+        with self.quarantine.open("acme", "metrics", drop.id) as entry:
             entry.rejected_path.write_text("a,_line,_problems\n")
             entry.write_report(
                 Report(subject=subject, state=State.REJECTED, rows=Rows(read=1, rejected=1), finished_at=at)
             )
             folder = entry.publish()
-        outcome = Outcome(drop_id=drop.id, state=State.REJECTED, sha256=name, report=str(folder))
+        outcome = Outcome(drop_id=drop.id, state=State.REJECTED, sha256=name, report=folder)
         self.ledger.finish([outcome], time.time())
         self.source.settle(found, After.ARCHIVE)
         return drop
@@ -70,7 +73,7 @@ class Site:
             source=self.source,
             store=self.store,
             workers=self.workers,
-            quarantine=self.aside,
+            quarantine=self.quarantine,
             feeds=feeds,
             log=structlog.get_logger(),
             step_seconds=step_seconds,
@@ -219,7 +222,7 @@ def test_what_fails_is_told_and_the_rest_is_done(site: Site) -> None:
 
 
 def test_a_table_is_cleaned_by_a_worker_while_the_loop_goes_on(site: Site) -> None:
-    forgotten = Path(site.store.root("metrics")) / "date=2026-03-01" / "part-0-00.parquet"
+    forgotten = Path(site.store.describe("metrics")) / "date=2026-03-01" / "part-0-00.parquet"
     forgotten.parent.mkdir(parents=True)
     forgotten.touch()
     os.utime(forgotten, (1.0, 1.0))

@@ -20,7 +20,7 @@ BAD = text.HEADER + b"x,USERID,revenue,2026-03-01,lots\n" * 3
 
 
 def entry(rig: Rig, drop: Drop) -> Path:
-    return rig.quarantine.folder(drop.customer, drop.feed, drop.id)
+    return Path(rig.quarantine.folder(drop.customer, drop.feed, drop.id))
 
 
 def report(rig: Rig, drop: Drop) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def test_marking_an_entry_again_changes_nothing_and_leaves_no_other_file(rig: Ri
     folder = entry(rig, old)
     before = {path.name for path in folder.iterdir()}
     for _ in range(2):
-        rig.quarantine.supersede(folder, "0123456789abcdef")
+        rig.quarantine.supersede(str(folder), "0123456789abcdef")
 
     assert {path.name for path in folder.iterdir()} == before
     made = read_report(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from daemon.ledger.rebuilding import Known
@@ -40,7 +39,7 @@ def entry(found: Found, state: State, rows: Rows, *, at: float = 1.0, sha256: st
         customer="acme",
     )
     made = Report(subject=subject, state=state, rows=rows, digest="contract", finished_at=at, started_at=at)
-    return Listed(folder=Path("/quarantine") / found.drop_id, report=made)
+    return Listed(drop=found.drop_id, folder=f"/quarantine/{found.drop_id}", report=made)
 
 
 def found_out(*objects: Object, held: tuple[Held, ...] = (), entries: tuple[Listed, ...] = (), **what: Any) -> Salvage:
@@ -185,7 +184,7 @@ def test_a_copied_file_of_a_good_drop_is_named_and_its_bytes_are_known() -> None
 
 def test_what_cannot_be_told_is_named() -> None:
     nobody = archived(version("notes.txt"), scope=None)
-    damaged = Listed(folder=Path("/quarantine/x"), report=None, damaged="cut off")
+    damaged = Listed(drop="x", folder="/quarantine/x", report=None, damaged="cut off")
     told = found_out(nobody, entries=(damaged,))
 
     assert (told.known, told.unwanted, told.damaged) == ((), ("notes.txt",), ("/quarantine/x",))

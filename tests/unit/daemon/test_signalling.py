@@ -10,12 +10,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from daemon.daybounds import bounds
+from daemon.ledger import Ledger
 from daemon.ledger.markers import Marker
 from daemon.markers import Standing
-from daemon.model import After, SignalGaps
+from daemon.model import After, Found, SignalGaps
 from daemon.signalfiles import MOST_BYTES
+from daemon.signals import Listed, Waits, understood
 from tests.unit.daemon.conftest import Rig, good, killed
 
 #: 2026-03-02 at noon in UTC: 2026-03-01 is over in Etc/GMT+8.
@@ -214,7 +218,7 @@ def test_what_writers_leave_beside_signals_is_none(later: Rig, name: str) -> Non
         ),
         (
             "s.csv.gz",
-            gzip.compress(b"\n" * (MOST_BYTES + 1), mtime=0),
+            gzip.compress(b"finished_date\n" + b"2026-03-01\n" * 1_600_000, mtime=0),
             "unreadable",
             "more than 16,777,216 bytes after unpacking",
         ),
@@ -332,3 +336,30 @@ def test_the_end_of_a_signals_day_is_that_of_the_feeds_zone(rig_of: Callable[...
     assert watermark(rig) == end("2026-03-08", "America/New_York")
     (marker,) = told(rig)
     assert marker.instant == end("2026-03-07", "America/New_York") + 23 * 3600
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(signals=st.lists(st.sets(st.integers(1, 12), min_size=1, max_size=4), min_size=1, max_size=8))
+def test_the_watermark_stops_before_the_first_day_that_no_signal_has_listed(
+    tmp_path_factory: pytest.TempPathFactory, signals: list[set[int]]
+) -> None:
+    path = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    listed: set[int] = set()
+    last = 0
+    with Ledger.open(f"sqlite:///{path}", tables_exist=lambda: False, now=1.0) as ledger:
+        for number, days in enumerate(signals):
+            found = Found(uri=f"s{number}", name=f"signals/{number}", version="1", size=1, modified=1.0)
+            found_days = tuple(dt.date(2026, 2, day) for day in sorted(days))
+            reading = understood(Listed(days=found_days), "UTC", NOW)
+            ledger.markers.add(found, {("metrics", "default"): reading}, {}, 1.0)
+            (marker,) = ledger.markers.waiting()
+            standing, _ = ledger.markers.judge(marker, 1.0, Waits(zone="UTC"))
+            ledger.markers.settled([found], 1.0)
+
+            listed |= days
+            before, last = last, last or min(days)
+            while last + 1 in listed:
+                last += 1
+            assert ledger.markers.watermark("metrics", "default") == end(f"2026-02-{last:02}", "UTC")
+            assert (standing is Standing.APPLIED) == (last > before)
+            assert (standing is Standing.GAP) == (max(days) > last and last == before)

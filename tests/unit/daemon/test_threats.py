@@ -137,7 +137,7 @@ def test_what_is_put_into_our_own_folders_is_neither_read_nor_believed(rig: Rig,
 def test_a_receipt_that_somebody_overwrote_is_written_anew_with_the_next_news(
     rig: Rig, source: MemorySource, tmp_path: Path
 ) -> None:
-    leaving = Receipts(rig.ledger, source, tmp_path / "receipts", log=structlog.get_logger())
+    leaving = Receipts(rig.ledger, source, rig.quarantine, tmp_path / "receipts", log=structlog.get_logger())
     source.put("acme/metrics/x.csv", dirty())
     rig.loop.run_once()
     leaving.turn()

@@ -287,7 +287,7 @@ def test_a_drop_that_the_table_refuses_is_worked_again_after_a_crash_before_it_f
 def test_a_table_that_cannot_be_read_now_is_no_reason_to_fail(rig_of: Callable[..., Rig]) -> None:
     rig = rig_of(rules={"attempts": 1})
     rig.take_in(a=good(2))
-    (entry,) = Path(rig.store.root("metrics"), "_delta_log").glob("*.json")
+    (entry,) = Path(rig.store.describe("metrics"), "_delta_log").glob("*.json")
     content = entry.read_bytes()
     entry.write_text("no longer what it was")
     drops = rig.put(a=good(3, "new"), b=dirty())

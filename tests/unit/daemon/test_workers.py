@@ -15,10 +15,13 @@ from typing import Any
 
 import pytest
 
+from daemon.cabinets.folder import FolderCabinet
 from daemon.errors import BlobdropError, ContractError, FileProblem, StoreError, UndoneError, WorkerError
 from daemon.killable import Raised, Say
 from daemon.model import Drop, Limits, Setup, State, Unit
+from daemon.places.folder import FolderPlace
 from daemon.pool import LostError, RaisedError, StartError
+from daemon.quarantine import Quarantine
 from daemon.sources.folder import FolderSource
 from daemon.stores.memory import MemoryStore
 from daemon.workers import Workers
@@ -48,7 +51,11 @@ def unit(folder: Path) -> tuple[Unit, Setup]:
     source = FolderSource(folder / "drops", settle_seconds=0.0)
     drops = tuple(Drop(id=found.drop_id, found=found, feed="metrics", customer="default") for found in source.list())
     setup = Setup(
-        source=source, table=str(folder / "table"), quarantine=str(folder / "quarantine"), limits=Limits(), now=NOON
+        source=source,
+        table=FolderPlace(folder / "table"),
+        quarantine=Quarantine(FolderCabinet(folder / "quarantine")),
+        limits=Limits(),
+        now=NOON,
     )
     return Unit(id="u", feed="metrics", drops=drops), setup
 

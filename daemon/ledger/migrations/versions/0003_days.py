@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - Alembic loads migrations by their path, not as a package
 """Markers, what they wait for, and the days that they close.
 
-A snapshot: what the columns mean is in `daemon/ledger/tables.py`.
+A snapshot: what the columns mean is in `daemon/ledger/daytables.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - Alembic loads migrations by their path, not as a package
 """Signals: the days that they list, beside what markers say.
 
-A snapshot: what the columns mean is in `daemon/ledger/tables.py`.
+A snapshot: what the columns mean is in `daemon/ledger/daytables.py`.
 """
 
 from __future__ import annotations

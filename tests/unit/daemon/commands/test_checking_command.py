@@ -45,6 +45,14 @@ def test_a_file_elsewhere_finds_its_feed_by_the_end_of_its_path_or_by_being_the_
     assert check(place, place.file("desk/any.csv", good(1)), customer="zoe")[1]["customer"] == "zoe"
 
 
+def test_a_signal_is_judged_as_one(place: Place) -> None:
+    for folder in ("acme/signals", "acme/metrics/signals"):
+        code, report = check(place, place.file(f"drops/{folder}/s.csv", b"finished_date\n2026-03-01\n"))
+        assert (code, report["feed"], report["rows"]["accepted"]) == (0, "signals", 1)
+    code, report = check(place, place.file("drops/signals/s.csv", b"finished_date\n2026-03-01\nsoon\n"))
+    assert (code, report["state"]) == (1, "rejected")
+
+
 def test_a_feed_that_is_not_there_is_told_with_what_was_meant(place: Place) -> None:
     with pytest.raises(NotFoundError, match=r"there is no feed 'metric'; did you mean 'metrics'\?"):
         check(place, place.file("a.csv", good(1)), feed="metric")

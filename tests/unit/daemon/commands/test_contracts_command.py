@@ -51,6 +51,35 @@ def test_what_a_contracts_file_prints_is_no_part_of_the_answer(place: Place) -> 
     assert place.json()["feeds"][0]["error"] is None
 
 
+EVENTS = """
+[[feeds]]
+name = "events"
+paths = ["events/**"]
+contract = "validators.events:raw_events"
+
+[[metrics]]
+name = "buyers"
+kind = "unique_users"
+event = "purchase"
+"""
+
+
+def test_metrics_of_events_are_shown_and_tried_against_the_contract(place: Place) -> None:
+    text = place.config.read_text()
+    place.config.write_text(text + EVENTS)
+    assert contracts.feeds(place.config, json=True) == 0
+    assert [feed["metrics"] for feed in place.json()] == [[], ["buyers"]]
+    assert contracts.config(place.config, json=True) == 0
+    settings = {each["name"]: each["value"] for each in place.json()["settings"]}
+    assert settings["metrics[0].kind"] == "unique_users"
+    place.config.write_text(f'{text}{EVENTS}units = {{ user_id = "usr.userID" }}\n')
+    with pytest.raises(ConfigError, match=r"units.user_id = 'usr.userID': there is no column 'usr'.*mean 'user'"):
+        contracts.config(place.config, json=False)
+    place.config.write_text(f'{text}{EVENTS}feed = "metrics"\n')
+    with pytest.raises(ConfigError, match="its rows are metrics already"):
+        contracts.config(place.config, json=False)
+
+
 #: A secret for each place that may hold one.
 KEY = base64.b64encode(b"k3y" * 20).decode()
 HOOK = """

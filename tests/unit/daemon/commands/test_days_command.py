@@ -205,6 +205,10 @@ def test_a_closed_day_is_restated_as_a_new_version_with_its_difference(place: Pl
     assert days.days(place.config, explain=None, json=True) == 0
     (listed,) = place.json()["days"]
     assert (listed["changed"], listed["late_rows"], listed["report"]["late_rows"]) == (changed, 4, 4)
+    assert looking.status(place.config, json=True) == 0
+    assert place.json()["days"] == {"held": 0, "changed": 1}
+    assert looking.status(place.config, json=False) == 0
+    assert "1 changed  (blobdrop days)" in place.out()
     assert days.days(place.config, explain=None, json=False) == 0
     assert "changed since: 4 rows came (4 late)" in place.out()
     facts = explain(place, "2026-03-01")["facts"]
@@ -281,12 +285,16 @@ def test_a_ledger_that_was_made_anew_closes_no_day_twice(place: Place, rig: Rig)
     for path in place.folder.glob("ledger.db*"):
         path.unlink()
     assert ledgers.rebuild(place.config, force=False, json=True) == 0
+    rig.feed = replace(rig.feed, late=Late.ACCEPT)
     rig.start()
     assert rig.ledger.markers.watermarks() == {SCOPE: FIRST}
     mark(rig, 1, "metrics/_READY.txt")
     run(rig)
     mark(rig, 2)
     run(rig)
+    drop(rig, "more", rows(1, 4))
+    run(rig)
+    assert [(change.day, change.came) for change in rig.ledger.days.changes()] == [("2026-03-01", 4)]
     assert [row["date"].isoformat() for row in metric_days(rig)] == ["2026-03-01", "2026-03-02"]
     assert {row.day: row.state for row in rig.ledger.days.newest()} == {
         "2026-03-01": Day.CLOSED,

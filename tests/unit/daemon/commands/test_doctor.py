@@ -9,6 +9,7 @@ import pytest
 
 from daemon.commands.doctor import doctor
 from daemon.errors import SourceError
+from tests.azurite.faults import proxy_to
 from tests.azurite.running import Container
 from tests.unit.daemon.commands.conftest import Place
 from tests.unit.daemon.sources.test_azure import signature
@@ -58,6 +59,36 @@ def test_each_right_on_a_container_is_tried_on_a_blob_of_its_own(
     monkeypatch.setenv("BLOBDROP_SOURCE__AFTER", "keep")
     monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", signature(container, "rl"))
     assert checks(place)["source: write"] == "warning"
+
+
+def test_a_clock_that_is_far_off_is_said(place: Place, container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    with proxy_to(container) as proxy:
+        proxy.ahead_seconds = -3600.0
+        for name, value in proxy.environment(container).items():
+            monkeypatch.setenv(name, value)
+        assert checks(place)["clock"] == "warning"
+        assert doctor(place.config, json=False) == 0
+    assert "the container's clock is ahead of this machine's by -3,6" in place.out()
+
+
+def test_tables_and_quarantine_in_containers_are_tried_too(
+    place: Place, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place.folder / "drops").mkdir()
+    name = container.client.container_name
+    monkeypatch.setenv("BLOBDROP_STORE__URL", f"az://{name}/tables")
+    monkeypatch.setenv("BLOBDROP_QUARANTINE__URL", f"az://{name}/quarantine")
+    assert checks(place, code=2) == {"settings": "wrong"}
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", container.connection_string)
+    found = checks(place)
+    assert {
+        f"{where}: {what}" for where in ("tables", "quarantine") for what in ("write", "list", "read", "delete")
+    } <= set(found)
+    assert container.names() == set()
+    monkeypatch.delenv("AZURE_STORAGE_CONNECTION_STRING")
+    monkeypatch.setenv("BLOBDROP_SOURCE__URL", f"{container.url}/drops")
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", signature(container, "rl"))
+    assert checks(place, code=3)["tables: write"] == "wrong"
 
 
 def test_a_container_that_does_not_answer_is_said_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

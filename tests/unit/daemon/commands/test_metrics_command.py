@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from daemon.commands import metrics
 from daemon.errors import NotFoundError
+from daemon.model import Late
 from tests.corpus.text import HEADER
 from tests.unit.daemon.commands.conftest import Place
 from tests.unit.daemon.conftest import Rig
@@ -64,6 +66,26 @@ def test_one_metric_is_shown_day_by_day(closed: Place) -> None:
     assert "visits: value metric by user_id, default/metrics" in asked(closed, name="visits", json=False)
     with pytest.raises(NotFoundError, match="did you mean 'visits'"):
         asked(closed, name="visit")
+
+
+def test_a_metric_that_is_gone_is_in_its_versions_only(closed: Place, rig: Rig) -> None:
+    rig.close()
+    rig.feed = replace(rig.feed, late=Late.RESTATE)
+    rig.start()
+    rig.clock.now += 10
+    drop(rig, "1", rows(1))
+    run(rig, 10)
+    closed.out()
+    assert [line["metric"] for line in asked(closed)] == ["visits"]
+    with pytest.raises(NotFoundError, match="no closed day has a metric 'clicks': it is gone; its former versions"):
+        asked(closed, name="clicks")
+    assert [(row["version"], row["kind"], row["rows"]) for row in asked(closed, name="clicks", versions=True)] == [
+        (1, "value", 1),
+        (2, "gone", 0),
+    ]
+    said = asked(closed, name="clicks", versions=True, json=False)
+    assert "clicks: value metric by user_id" in said
+    assert "2026-03-01        2  gone" in said
 
 
 def test_a_sparkline_spans_from_the_least_to_the_greatest() -> None:

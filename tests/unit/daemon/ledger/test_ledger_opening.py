@@ -154,6 +154,27 @@ class TestMigrations:
 
         assert shape_of(path) == shape_of(world.path)
 
+    def test_days_that_were_closed_before_are_as_of_their_feeds_newest_batch(self, tmp_path: Path) -> None:
+        path = tmp_path / "older.db"
+        path.touch()
+        database = Database(path)
+        with database.writing() as connection:
+            migrate(connection, "0004")
+            batch = (
+                "INSERT INTO batches (feed, number, state, drops, intended_at) VALUES ('metrics', 7, 'committed', 1, 1)"
+            )
+            connection.exec_driver_sql(batch)
+            connection.exec_driver_sql(
+                "INSERT INTO days (feed, customer, day, version, state, watermark, ready_at, closed_at) VALUES "
+                "('metrics', 'acme', '2026-03-01', 1, 'closed', 1, 1, 5), "
+                "('metrics', 'acme', '2026-03-02', 1, 'ready', 1, 1, NULL)"
+            )
+            migrate(connection)
+            found = connection.exec_driver_sql("SELECT as_of FROM days ORDER BY day").scalars().all()
+        database.close()
+
+        assert found == [7, None]
+
     def test_every_migration_is_among_the_known_revisions_in_order(self) -> None:
         config = Config()
         config.set_main_option("script_location", str(Path(tables.__file__).parent / "migrations"))

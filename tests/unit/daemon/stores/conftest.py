@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from daemon.model import Batch
+from daemon.places.folder import FolderPlace
 from daemon.staging import Stage
 from daemon.stores.delta import DeltaStore
 from daemon.stores.transactions import Change, Mark, Table
@@ -23,8 +24,8 @@ class Tables:
 
     def __init__(self, url: Path) -> None:
         self.url = url
-        self.store = DeltaStore(str(url), app="blobdrop")
-        self.root = Path(self.store.root(FEED))
+        self.store = DeltaStore(FolderPlace(url), app="blobdrop")
+        self.root = Path(self.store.describe(FEED))
         self.number = self.store.last_batch(FEED)
 
     def batch(self, *drops: str, count: int = 2, days: Sequence[str] = ("2026-03-01",), **options: Any) -> Batch:
@@ -39,7 +40,7 @@ class Tables:
             }
         )
         dates = [dt.date.fromisoformat(days[number % len(days)]) for number in range(len(owners))]
-        with Stage(self.root, f"unit{self.number}") as stage:
+        with Stage(self.store.place(FEED), f"unit{self.number}") as stage:
             stage.add(table, pa.array(dates, pa.date32()))
             files = stage.finish()
         return Batch(number=self.number, feed=FEED, outcomes=(), files=files, **options)
@@ -52,7 +53,7 @@ class Tables:
 
     def late(self, happens: Callable[[], object]) -> Table:
         """Open the table once more, with `happens` called just before each change by that handle."""
-        table = Late.open(self.root, {})
+        table = Late.open(self.store.place(FEED))
         assert table is not None
         table.happens = happens
         return table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 from typing import TYPE_CHECKING
 
-from daemon.stores.compacting import LOCK, SCRATCH, compact
+from daemon.stores.compacting import BEGUN, LOCK, compact
 from daemon.stores.transactions import Table
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ FEED = "metrics"
 
 
 def merge(table: Table, tables: Tables) -> int:
-    return compact(table, tables.root, target_bytes=10**9, min_files=2)
+    return compact(table, tables.store.place(FEED), target_bytes=10**9, min_files=2)
 
 
 def test_a_revision_that_comes_first_wins_and_the_merged_file_goes(tables: Tables) -> None:
@@ -88,13 +88,14 @@ def test_only_one_compaction_of_a_table_runs_at_a_time(tables: Tables) -> None:
 def test_what_a_killed_compaction_left_is_removed_by_the_next(tables: Tables) -> None:
     tables.commit("a")
     tables.commit("b")
-    left = tables.root / SCRATCH / "date=2026-03-01" / "part-compact-0.parquet"
-    left.parent.mkdir(parents=True)
+    (tables.root / BEGUN).touch()
+    left = tables.root / "date=2026-03-01" / "part-compact-0.parquet"
     left.write_bytes(b"PAR1")
 
     tables.store.compact(FEED, target_bytes=10**9, min_files=2)
 
-    assert not (tables.root / SCRATCH).exists()
+    assert not left.exists()
+    assert not (tables.root / BEGUN).exists()
     assert tables.drops() == ["a", "a", "b", "b"]
 
 
@@ -102,7 +103,7 @@ def test_what_a_killed_compaction_left_can_be_cleared_away(tables: Tables) -> No
     tables.commit("a")
     tables.commit("b")
     staged = tables.batch("c").files[0]
-    (tables.root / SCRATCH).mkdir()
+    (tables.root / BEGUN).touch()
     orphan = tables.root / "date=2026-03-01" / "part-compact-0.parquet"
     orphan.write_bytes(b"PAR1")
 
@@ -113,7 +114,7 @@ def test_what_a_killed_compaction_left_can_be_cleared_away(tables: Tables) -> No
     tables.store.clear(FEED)
 
     assert not orphan.exists()
-    assert not (tables.root / SCRATCH).exists()
+    assert not (tables.root / BEGUN).exists()
     assert (tables.root / staged.path).exists()
     assert tables.drops() == ["a", "a", "b", "b"]
 

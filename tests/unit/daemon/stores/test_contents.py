@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
+from daemon.places.folder import FolderPlace
 from daemon.stores.contents import writers
 from daemon.stores.delta import DeltaStore
 from tests.unit.daemon.stores.conftest import FEED, Tables
@@ -30,12 +31,12 @@ def test_rows_of_other_programs_without_a_drop_are_nobodys(tables: Tables) -> No
 
 def test_whoever_committed_batches_is_known_the_newest_last(tables: Tables) -> None:
     tables.commit("a")
-    other = DeltaStore(str(tables.url), app="another")
+    other = DeltaStore(FolderPlace(tables.url), app="another")
     other.commit(tables.batch("b"), tables.schema)
 
-    assert writers(tables.root) == ["blobdrop", "another"]
+    assert writers(FolderPlace(tables.root)) == ["blobdrop", "another"]
     tables.commit("c")
-    assert writers(tables.root) == ["another", "blobdrop"]
+    assert writers(FolderPlace(tables.root)) == ["another", "blobdrop"]
 
 
 def test_whoever_committed_is_known_from_a_checkpoint_too(tables: Tables) -> None:
@@ -45,8 +46,8 @@ def test_whoever_committed_is_known_from_a_checkpoint_too(tables: Tables) -> Non
     for path in sorted((tables.root / "_delta_log").glob("*.json"))[:-1]:
         path.unlink()
 
-    assert writers(tables.root) == ["blobdrop"]
+    assert writers(FolderPlace(tables.root)) == ["blobdrop"]
 
 
 def test_a_folder_without_a_table_has_no_writer(tmp_path: Path) -> None:
-    assert writers(tmp_path) == []
+    assert writers(FolderPlace(tmp_path)) == []

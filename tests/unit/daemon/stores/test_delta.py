@@ -20,6 +20,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake._internal import TableFeatures
 
 from daemon.errors import StoreError
+from daemon.places.folder import FolderPlace
 from daemon.stores.delta import DeltaStore
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ CHECKOUT = Path(__file__).parents[4]
 
 COMPACTS = """
 import sys
+from pathlib import Path
+from daemon.places.folder import FolderPlace
 from daemon.stores.delta import DeltaStore
-store = DeltaStore(sys.argv[1], app="other")
+store = DeltaStore(FolderPlace(Path(sys.argv[1])), app="other")
 print("ready", flush=True)
 import threading
 over = threading.Event()
@@ -127,7 +130,7 @@ def test_compaction_in_another_process_neither_loses_nor_doubles_a_revision(tabl
 
 def test_two_processes_that_commit_the_same_batch_add_it_once(tables: Tables) -> None:
     batch = tables.batch("a")
-    rival = DeltaStore(str(tables.url), app="blobdrop")
+    rival = DeltaStore(FolderPlace(tables.url), app="blobdrop")
     assert (rival.last_batch(FEED), tables.store.last_batch(FEED)) == (0, 0)
 
     tables.store.commit(batch, tables.schema)
@@ -139,7 +142,7 @@ def test_two_processes_that_commit_the_same_batch_add_it_once(tables: Tables) ->
 def test_a_rival_that_commits_the_same_batch_just_before_us_has_done_it(tables: Tables) -> None:
     tables.commit("a")
     batch = tables.batch("b")
-    rival = DeltaStore(str(tables.url), app="blobdrop")
+    rival = DeltaStore(FolderPlace(tables.url), app="blobdrop")
     tables.store._tables[FEED] = tables.late(lambda: rival.commit(batch, tables.schema))
 
     tables.store.commit(batch, tables.schema)
@@ -153,7 +156,7 @@ def test_the_number_never_goes_back(tables: Tables) -> None:
 
     tables.store.commit(replace(last, number=1), tables.schema)
 
-    assert DeltaStore(str(tables.url), app="blobdrop").last_batch(FEED) == 3
+    assert DeltaStore(FolderPlace(tables.url), app="blobdrop").last_batch(FEED) == 3
 
 
 def test_another_application_counts_its_own_batches(tables: Tables) -> None:
@@ -173,7 +176,7 @@ def test_the_number_survives_checkpoints(tables: Tables) -> None:
         tables.commit()
 
     assert list((tables.root / "_delta_log").glob("*.checkpoint*"))
-    assert DeltaStore(str(tables.url), app="blobdrop").last_batch(FEED) == 101
+    assert DeltaStore(FolderPlace(tables.url), app="blobdrop").last_batch(FEED) == 101
 
 
 def test_redoing_a_killed_revision_leaves_no_file_behind(tables: Tables) -> None:
@@ -186,7 +189,7 @@ def test_redoing_a_killed_revision_leaves_no_file_behind(tables: Tables) -> None
     left = set(tables.root.rglob("*.parquet"))
 
     # When another process does the batch again
-    DeltaStore(str(tables.url), app="blobdrop").commit(batch, tables.schema)
+    DeltaStore(FolderPlace(tables.url), app="blobdrop").commit(batch, tables.schema)
 
     # Then it has used the same file
     assert set(tables.root.rglob("*.parquet")) == left
@@ -202,7 +205,7 @@ def test_what_a_killed_revision_has_rewritten_goes_when_its_batch_is_abandoned(t
     tables.store._change(table, batch, {})
     assert len(set(tables.root.rglob("*.parquet")) - before) == 2
 
-    DeltaStore(str(tables.url), app="blobdrop").abandon(batch)
+    DeltaStore(FolderPlace(tables.url), app="blobdrop").abandon(batch)
 
     assert set(tables.root.rglob("*.parquet")) == before
     assert tables.drops() == ["a", "a", "b", "b"]
@@ -256,7 +259,7 @@ def test_a_store_travels_to_another_process_without_its_open_tables(tables: Tabl
     copy = pickle.loads(pickle.dumps(tables.store))  # noqa: S301 - a worker gets it that way
 
     assert copy.last_batch(FEED) == 1
-    assert copy.root(FEED) == tables.store.root(FEED)
+    assert copy.describe(FEED) == tables.store.describe(FEED)
 
 
 def test_the_day_is_a_date_for_every_reader(tables: Tables) -> None:
@@ -290,7 +293,7 @@ def test_readers_may_pass_over_files_by_our_statistics(tables: Tables) -> None:
 @pytest.mark.parametrize("name", ["with blank", "100%", "é", "日本", "a#b", "a?b", "it's", "[x]", "a*b", "~"])
 def test_odd_feed_names_work(tables: Tables, name: str) -> None:
     batch = replace(tables.batch("a"), feed=name)
-    shutil.copytree(tables.root, tables.store.root(name))
+    shutil.copytree(tables.root, tables.store.describe(name))
 
     tables.store.commit(batch, tables.schema)
     tables.store.commit(replace(tables.batch(replaces=("a",)), feed=name), tables.schema)
@@ -308,7 +311,7 @@ def test_names_that_lead_elsewhere_are_refused(tables: Tables, name: str) -> Non
 @pytest.mark.parametrize("name", ["a%20b", "%2F", "back\\slash", "two\nlines"])
 def test_names_that_deltalake_takes_for_others_are_refused(tables: Tables, name: str) -> None:
     with pytest.raises(StoreError, match="cannot hold a table"):
-        tables.store.root(name)
+        tables.store.describe(name)
 
 
 def test_a_broken_log_is_an_error_and_not_an_empty_table(tables: Tables) -> None:
@@ -316,7 +319,7 @@ def test_a_broken_log_is_an_error_and_not_an_empty_table(tables: Tables) -> None
     (tables.root / "_delta_log" / f"{0:020}.json").write_text("{broken")
 
     with pytest.raises(StoreError, match="the table cannot be read or written"):
-        DeltaStore(str(tables.url), app="blobdrop").last_batch(FEED)
+        DeltaStore(FolderPlace(tables.url), app="blobdrop").last_batch(FEED)
 
 
 def test_a_log_that_is_no_folder_is_an_error(tables: Tables) -> None:

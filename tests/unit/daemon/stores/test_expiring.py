@@ -10,6 +10,7 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.transaction import RemoveAction
 
 from daemon.datafile import DATE, day_of
+from daemon.places.folder import FolderPlace
 from daemon.stores.delta import DeltaStore
 from tests.unit.daemon.stores.conftest import FEED, Tables
 
@@ -94,7 +95,7 @@ def test_a_file_that_the_log_has_forgotten_goes_too(tables: Tables) -> None:
     take_out(tables, path, 30)
     DeltaTable(str(tables.root)).create_checkpoint()
     age(tables.root / path, 31)
-    again = DeltaStore(str(tables.url), app="blobdrop")
+    again = DeltaStore(FolderPlace(tables.url), app="blobdrop")
 
     assert again.expire(FEED, keep_hours=168, stray_seconds=DAY) == 1
     assert tables.drops() == ["b", "b"]
@@ -123,7 +124,7 @@ def test_old_log_entries_go_and_the_number_of_the_newest_batch_stays(tables: Tab
     expire(tables)
 
     assert sorted(int(path.stem) for path in log.glob("*.json")) == [9, 10, 11]
-    assert DeltaStore(str(tables.url), app="blobdrop").last_batch(FEED) == 11
+    assert DeltaStore(FolderPlace(tables.url), app="blobdrop").last_batch(FEED) == 11
     assert len(tables.drops()) == 11
     assert tables.commit("c").number == 12
 
@@ -144,7 +145,7 @@ def test_what_a_killed_writer_left_in_the_log_goes_after_a_day(tables: Tables) -
 
 def test_batches_go_on_through_a_handle_that_was_open_before(tables: Tables) -> None:
     first = tables.commit("a").files[0].path
-    other = DeltaStore(str(tables.url), app="somebody else")
+    other = DeltaStore(FolderPlace(tables.url), app="somebody else")
     take_out(tables, first, 8)
 
     assert other.expire(FEED, keep_hours=168, stray_seconds=DAY) == 1

@@ -65,7 +65,7 @@ def test_files_are_ruled_out_by_their_statistics_and_found_by_their_rows(tables:
     table = tables.store._table(FEED)
     assert table is not None
 
-    held = holding(tables.root, table.live(), {"b", "c", "never"})
+    held = holding(tables.store.place(FEED), table.live(), {"b", "c", "never"})
 
     assert sorted((each.file.low, each.found, each.rows) for each in held) == [("a", 2, 4), ("b", 2, 2), ("c", 2, 2)]
 
@@ -74,8 +74,8 @@ def test_files_without_statistics_are_looked_into(tables: Tables) -> None:
     batch = tables.commit("a")
     unknown = Live(path=batch.files[0].path, size=batch.files[0].size, low=None, high=None)
 
-    assert [each.found for each in holding(tables.root, [unknown], {"a"})] == [2]
-    assert holding(tables.root, [unknown], {"b"}) == []
+    assert [each.found for each in holding(tables.store.place(FEED), [unknown], {"a"})] == [2]
+    assert holding(tables.store.place(FEED), [unknown], {"b"}) == []
 
 
 def test_rows_that_do_not_add_up_are_an_error_and_leave_no_file(tables: Tables) -> None:
@@ -84,6 +84,6 @@ def test_rows_that_do_not_add_up_are_an_error_and_leave_no_file(tables: Tables) 
     wrong = rewriting.Holding(file=file, found=1, rows=4)
 
     with pytest.raises(StoreError, match="2 rows were written, expected 3"):
-        without(tables.root, wrong, {"a"}, "date=2026-03-01/part-new.parquet")
+        without(tables.store.place(FEED), wrong, {"a"}, "date=2026-03-01/part-new.parquet")
 
     assert not (tables.root / "date=2026-03-01/part-new.parquet").exists()
