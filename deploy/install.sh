@@ -8,6 +8,8 @@
 # --root DIR         installs below DIR, as for an image; no service is stopped or started
 set -eu
 umask 022
+# What somebody's shell has lying there is no part of the program, whatever pip may think.
+unset PYTHONPATH PYTHONHOME
 
 root='' python=/usr/bin/python3 uninstall=''
 

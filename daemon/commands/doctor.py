@@ -30,6 +30,7 @@ from daemon.stores import Store
 from validators.sentences import printable
 
 Grade = Literal["fine", "warning", "wrong"]
+CLEAR: Final = "name a variable or a credential by secret_from instead; whoever reads the file may sign messages"
 #: Free bytes of a disk below which little else can go on.
 LITTLE_DISK: Final = 1024**3
 #: Seconds by which the container's clock may differ: a signature is good from its start on by that clock, and keys only
@@ -110,6 +111,8 @@ def _receivers(configuration: Configuration) -> Iterator[Finding]:
             importlib.import_module("daemon.receivers").way(one, os.environ)
             by = f"the command {one.command[0]}" if one.command else "a webhook"
             yield Finding(f"notify: {one.name}", "fine", f"tells {', '.join(one.on)} by {by}")
+            if one.secret:
+                yield Finding(f"notify: {one.name}", "warning", "secret stands in the configuration in clear", CLEAR)
         except ConfigError as error:
             yield Finding("settings", "wrong", str(error), "systemd gives the service its own credentials, and not you")
 

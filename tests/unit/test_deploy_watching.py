@@ -60,6 +60,13 @@ def test_every_name_that_they_use_is_one_that_the_endpoint_gives(page: str) -> N
     assert used - OTHERS <= given
 
 
+def test_the_readme_has_every_family_that_there_is_and_no_other(page: str) -> None:
+    given = {family.name for family in text_string_to_metric_families(page)}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What watches it")[2].partition("\n## ")[0]
+    named = {name.removesuffix("_total") for name in re.findall(r"`(blobdrop_\w+)`", readme)}
+    assert {name.removesuffix("_info") for name in named} == {name.removesuffix("_info") for name in given}
+
+
 def test_every_label_that_they_use_is_one_of_ours() -> None:
     ours = {"feed", "state", "rule", "reason", "verdict", "customer", "stage", "le", "instance", "job"}
     for text in expressions():
