@@ -96,9 +96,11 @@ class Client:
         self._signing: Any = _container(place, credential)._credential_policy  # noqa: SLF001 - says why above
         self._pool = _pool(place.endpoint, deadlines, connections)
         self._stopped = threading.Event()
+        #: Whether it was told to stop, and has had no answer since.
+        self._is_gone = False
 
     def stop(self) -> None:
-        """Try nothing again from now on: what fails, fails at once."""
+        """Try nothing again from now on: what fails, fails at once, and what comes after that is not even sent."""
         self._stopped.set()
 
     def url(self, name: str) -> str:
@@ -131,6 +133,8 @@ class Client:
         asked = "&".join(f"{key}={quote(value, safe='')}" for key, value in (query or {}).items())
         url = (self.url(name) if name else self.place.url) + (f"?{asked}" if asked else "")
         patience = self._deadlines.patience_seconds if patience_seconds is None else patience_seconds
+        if self._is_gone:
+            raise UnreachableError(f"{self.place} is not asked any more, as the daemon stops")
         end = time.monotonic() + patience
         for wait in _waits():
             reply = self._tried(method, url, headers or {}, body)
@@ -138,6 +142,7 @@ class Client:
                 return self._permitted(reply, method, name)
             pause = max(wait, _asked_wait(reply)) if isinstance(reply, Reply) else wait
             if time.monotonic() + pause > end or self._stopped.wait(pause):
+                self._is_gone = self._stopped.is_set()
                 raise self._unreachable(reply)
         raise AssertionError("waits never end")
 
