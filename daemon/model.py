@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # the seam speaks of these values, so at run time it imports 
     from daemon.quarantine import Quarantine
     from daemon.sources import Source
 
-
 #: The table of the days' metrics, beside those of the feeds.
 METRIC_DAYS: Final = "metric_days"
 
@@ -296,8 +295,7 @@ class Setup:
     limits: Limits
     #: Unix seconds; the time at which the unit's rows are said to be ingested.
     now: float
-    #: Seconds that a small drop, or the check of several, may hold up others before the worker gives up, with exit code
-    #: 1; None for as long as it takes.
+    #: Seconds that a small drop, or a check of several, may hold up others before its worker gives up; None: for ever.
     patience_seconds: float | None = None
 
 
