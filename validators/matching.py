@@ -59,9 +59,11 @@ class Match:
         for name in sorted(table.column_names, key=lambda name: self.names.get(name) != name):
             if name in self.names:
                 found.setdefault(self.names[name], []).append(table[name])
+        # Records that name their own columns may do so in any order, and a report is not to depend on which came first.
+        names = [each.name for each in self.columns if each.name in found] if self.named_by_record else found
         renamed = table.select([])  # It still knows how many rows there are.
-        for name, columns in found.items():
-            renamed = renamed.append_column(name, _first_given(columns))
+        for name in names:
+            renamed = renamed.append_column(name, _first_given(found[name]))
         return renamed
 
 

@@ -211,3 +211,14 @@ def test_a_contract_that_is_none_is_an_error(tmp_path: Path) -> None:
         check_file(path, "nowhere:at_all")
     with pytest.raises(FileNotFoundError):
         check_file(tmp_path / "gone.csv", NUMBERS)
+
+
+def test_what_is_shown_of_a_record_does_not_depend_on_the_batch_that_it_is_in(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_text('{"n": 1, "w": 2}\n{"w": 5, "n": 5}\n')
+    columns = {"n": pandera.Column(int), "w": pandera.Column(int)}
+    unlike = pandera.Check(lambda rows: rows["n"] != rows["w"], name="unlike")
+    contract = load_contract(pandera.DataFrameSchema(columns, checks=[unlike]))
+    limits = (Limits(batch_rows=rows) for rows in (1, 100))
+    shown = {check_file(path, contract, limits=each).problems[0].sample[0].value for each in limits}
+    assert shown == {"n=5, w=5"}
