@@ -44,7 +44,7 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(BIN)/mypy
 
-bench: $(VENV)/.bench ## measure beside peers: make bench ROWS=10000000
+bench: $(VENV)/.bench $(VENV)/.azurite ## measure beside peers: make bench ROWS=10000000
 	$(BIN)/python -m tests.bench --rows $(ROWS) $(BENCH)
 
 # The tests' lock holds what runs too, so each stamp is an install of its own into the same environment.

@@ -10,13 +10,14 @@ import datetime as dt
 import itertools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from statistics import median
 from typing import Any, Final
 
 from daemon import telling
 from daemon.committing import bring
 from daemon.daybounds import gaps, last_complete
-from daemon.errors import BlobdropError, UndoneError
+from daemon.errors import BlobdropError, NotFoundError, UndoneError
 from daemon.figures import OF_DAYS, Asked, Figures
 from daemon.ledger.dayrows import Change
 from daemon.ledger.days import Day, DayRow, Scope
@@ -152,7 +153,8 @@ class Closing:
         for change in wanted:
             row = self._days.one((change.feed, change.customer), change.day)
             if row is not None and row.version == change.version and row.scope not in busy:
-                self._days.restate(row, f"{change.said} after it was closed", "", self._parts.clock())
+                with suppress(NotFoundError):  # a person has asked for it in between
+                    self._days.restate(row, f"{change.said} after it was closed", "", self._parts.clock())
                 self._changes = {key: each for key, each in self._changes.items() if key != change.key}
 
     def _is_restated(self, change: Change) -> bool:

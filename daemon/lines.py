@@ -83,7 +83,8 @@ def _marked(fields: Fields) -> str:
 
 
 def _closed(fields: Fields) -> str:
-    metrics = f", {fields['metrics']:,} metrics" if fields.get("metrics") else ""
+    count = fields.get("metrics", 0)
+    metrics = f", {count:,} metric{'s' * (count != 1)}" if count else ""
     version = f", version {fields['version']}" if fields.get("version", 1) > 1 else ""
     return f"{fields['customer']}/{fields['feed']}: {rows(fields['rows'])}{metrics}{version}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -341,11 +341,6 @@ class Batch:
     def decided(self) -> bool:
         """Whether it brings what people have decided on, and not drops' own work; never both."""
         return any(outcome.decision for outcome in self.outcomes)
-
-
-def numbered(batch: Batch, number: int) -> Batch:
-    """Return the batch under its number."""
-    return replace(batch, number=number)
 
 
 #: What is the validators' and travels with these values.

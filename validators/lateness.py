@@ -36,7 +36,7 @@ def with_lateness(judged: Judged, contract: Contract, policy: Policy, names: Col
 
     Args:
         judged: the rows as the contract's rules have judged them.
-        contract: says which columns give a row its time; a row without a time is never late.
+        contract: says which columns give a row its time; a row without a time, or without a day, is never late.
         policy: has the watermark of the rows' scope.
         names: the contract's columns that the file has.
     """
@@ -60,7 +60,9 @@ def with_lateness(judged: Judged, contract: Contract, policy: Policy, names: Col
 
 def _late(judged: Judged, contract: Contract, watermark: int, zone: str) -> Mask | None:
     """Return which rows are late; None for none of them."""
-    first = pc.min(judged.days).cast(pa.int32()).as_py()
+    days = judged.days
+    assert days is not None  # noqa: S101 - whoever calls has looked
+    first = pc.min(days).cast(pa.int32()).as_py()
     if first is None or first > watermark // SECONDS_PER_DAY + _AHEAD:
         return None
     kinds = {column.name: column.type.kind for column in contract.columns}
@@ -69,6 +71,8 @@ def _late(judged: Judged, contract: Contract, watermark: int, zone: str) -> Mask
         if late is None or late.null_count:
             before = _before(flat(judged.typed[name]), kinds[name], watermark, zone, TIME_UNITS[contract.time_unit])
             late = before if late is None else pc.coalesce(late, before)
+    if days.null_count:
+        late = pc.and_(late, pc.is_valid(days))
     mask: Mask = pc.fill_null(late, False).to_numpy(zero_copy_only=False)
     return mask if mask.any() else None
 

@@ -225,7 +225,7 @@ class Rows:
     accepted: int = 0
     rejected: int = 0
     #: How many of those read lay before the watermark, whether they were accepted or rejected.
-    late: int = 0
+    late: int = field(default=0, repr=False)
 
     def __add__(self, other: Rows) -> Rows:
         """Add field by field."""

@@ -14,10 +14,10 @@ from daemon.ledger import dayrows, moves
 from daemon.ledger.database import Database
 from daemon.ledger.dayrows import Change
 from daemon.ledger.daytables import days, markers
-from daemon.ledger.queries import chunked, highest_batch
+from daemon.ledger.queries import chunked
 from daemon.ledger.rows import iso, storable
 from daemon.ledger.tables import drops
-from daemon.model import METRIC_DAYS, Batch, Rows, numbered
+from daemon.model import METRIC_DAYS, Batch, Rows
 
 #: A feed's name and a customer's.
 Scope = tuple[str, str]
@@ -234,8 +234,7 @@ class Days:
             LedgerError: that table has an open batch already; nothing was written.
         """
         with self._database.writing() as connection:
-            batch = numbered(batch, max(highest_batch(connection, batch.feed), at_least) + 1)
-            moves.open_batch(connection, batch, now)
+            batch = moves.open_batch(connection, batch, now, at_least=at_least)
             values = {"state": Day.CLOSING.value, "batch": batch.number, "report": report, "as_of": as_of}
             connection.execute(days.update().where(*_version(row)).values(**values))
         return batch

@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from daemon.errors import LedgerError
-from daemon.ledger.queries import chunked
+from daemon.ledger.queries import chunked, highest_batch
 from daemon.ledger.rows import Kind, found_columns, noted, outcome_columns, packed, storable
 from daemon.ledger.tables import batches, drops, events
 from daemon.model import Batch, Drop, Found, Outcome, State
@@ -140,8 +140,8 @@ def _by_uri(connection: sa.Connection, outcomes: Sequence[Outcome], replaced: Se
     return found
 
 
-def open_batch(connection: sa.Connection, batch: Batch, now: float) -> None:
-    """Store a numbered batch, whole.
+def open_batch(connection: sa.Connection, batch: Batch, now: float, *, at_least: int) -> Batch:
+    """Store a batch, whole, under a number above all of its feed's and above `at_least`; return it with that.
 
     Raises:
         LedgerError: the feed has an open batch already: the table, which knows only its newest number, could not say
@@ -151,6 +151,7 @@ def open_batch(connection: sa.Connection, batch: Batch, now: float) -> None:
     number = connection.execute(still).scalar()
     if number is not None:
         raise LedgerError(f"batch {number} of feed {batch.feed} is still open: record or forget it before the next one")
+    batch = replace(batch, number=max(highest_batch(connection, batch.feed), at_least) + 1)
     row = {
         "feed": batch.feed,
         "number": batch.number,
@@ -162,6 +163,7 @@ def open_batch(connection: sa.Connection, batch: Batch, now: float) -> None:
         "replaces": list(batch.replaces),
     }
     connection.execute(batches.insert(), row)
+    return batch
 
 
 def close_batch(connection: sa.Connection, batch: Batch, state: str, now: float) -> bool:

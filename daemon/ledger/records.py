@@ -18,13 +18,13 @@ from daemon.ledger.hold import Hold, Holder, held, holder
 from daemon.ledger.markers import Markers
 from daemon.ledger.moves import AT_WORK
 from daemon.ledger.opening import file_of, open_existing, open_ledger
-from daemon.ledger.queries import Queries, chunked, highest_batch
+from daemon.ledger.queries import Queries, chunked
 from daemon.ledger.rows import Kind, noted, storable
 from daemon.ledger.tables import drops
 from daemon.ledger.verdicts import watermarks
 from daemon.ledger.versions import Versions
 from daemon.ledger.watched import Watched
-from daemon.model import Batch, Drop, Found, Outcome, State, numbered
+from daemon.model import Batch, Drop, Found, Outcome, State
 
 #: Where a go may begin. A failed drop needs `retry` first; an unmatched one may have a feed since.
 CLAIMABLE: Final = (State.FOUND, State.UNMATCHED)
@@ -245,8 +245,7 @@ class Ledger(Queries):
             moves.require_working(connection, ids, AT_WORK, "cannot go into a batch")
             if batch.decided:
                 decisions.require_pending(connection, batch.outcomes)
-            batch = numbered(batch, max(highest_batch(connection, batch.feed), at_least) + 1)
-            moves.open_batch(connection, batch, now)
+            batch = moves.open_batch(connection, batch, now, at_least=at_least)
             for chunk in chunked(ids):
                 connection.execute(drops.update().where(drops.c.id.in_(chunk)).values(batch=batch.number))
         return batch

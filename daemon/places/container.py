@@ -29,8 +29,10 @@ Given = TypeVar("Given")
 #: "A lock duration of 15 to 60 seconds" (Lease Blob): a killed compaction keeps others out for no longer.
 LEASE_SECONDS: Final = 15
 RENEW_SECONDS: Final = 5.0
-#: Seconds that deltalake itself tries a request again, at most: nothing can stop it meanwhile.
+#: Seconds until an answer goes on, at most: the daemon's own thread waits for it, and is to stop within ten.
 LONGEST_SECONDS: Final = 5.0
+#: Seconds after which deltalake tries a request again, at most: nothing can stop it meanwhile.
+AGAIN_SECONDS: Final = 2.0
 NOT_FOUND: Final = 404
 
 
@@ -64,7 +66,7 @@ class ContainerPlace:
             "allow_http": str(place.endpoint.startswith("http:")).lower(),
             "connect_timeout": f"{deadlines.connect_seconds:g}s",
             "timeout": f"{deadlines.read_seconds:g}s",
-            "retry_timeout": f"{min(deadlines.patience_seconds, LONGEST_SECONDS):g}s",
+            "retry_timeout": f"{min(deadlines.patience_seconds, AGAIN_SECONDS):g}s",
         }
 
     @property
@@ -263,8 +265,8 @@ class ContainerPlace:
 def container_place(address: Address, credential: Credential, settings: SourceSettings) -> ContainerPlace:
     """Return a place in a container, with the deadlines that the settings give to all requests."""
     deadlines = Deadlines(
-        connect_seconds=settings.connect_seconds,
-        read_seconds=settings.read_seconds,
+        connect_seconds=min(settings.connect_seconds, LONGEST_SECONDS),
+        read_seconds=min(settings.read_seconds, LONGEST_SECONDS),
         patience_seconds=settings.patience_seconds,
     )
     return ContainerPlace(address, credential, deadlines, settings.requests)

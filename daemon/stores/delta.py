@@ -39,6 +39,8 @@ class DeltaStore:
         self._app = app
         self._tables: dict[str, Table] = {}
         self._lock = threading.RLock()
+        #: Whether it was told to stop; and whether the tables could not be reached since, so that they are left alone.
+        self._is_stopped = self._is_gone = False
 
     def __reduce__(self) -> tuple[Callable[..., DeltaStore], tuple[Place, str]]:
         """Travel to another process as what it was made of; open tables and locks stay behind."""
@@ -69,7 +71,8 @@ class DeltaStore:
             self._place.prepare()
 
     def stop(self) -> None:
-        """Try nothing again."""
+        """Try nothing again: once something has failed, fail at once."""
+        self._is_stopped = True
         self._place.stop()
 
     def exists(self, feed: str) -> bool:
@@ -231,10 +234,16 @@ class DeltaStore:
     @contextmanager
     def _using(self, feed: str) -> Iterator[None]:
         """Hold the tables for one thread, explain what goes wrong, and open the table anew after that."""
+        if self._is_gone:
+            raise StoreError(f"{self.describe(feed)} is not looked at any more, as the daemon stops")
         with self._lock, explained(self.place(feed)), ExitStack() as undo:
-            undo.callback(self._tables.pop, feed, None)
+            undo.callback(self._given_up, feed)
             yield
             undo.pop_all()
+
+    def _given_up(self, feed: str) -> None:
+        self._tables.pop(feed, None)
+        self._is_gone = self._is_stopped
 
 
 def _rewritten(batch: Batch) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.cloudy import QUARANTINE, Cloud
+from tests.acceptance.conftest import wait_for
+from tests.azurite.faults import Fault, proxy_to
 from tests.azurite.running import Container
 from tests.corpus import text
 
@@ -98,3 +102,31 @@ def test_a_lost_ledger_is_made_anew_from_containers_and_nothing_comes_twice(clou
     cloud.look()
     assert cloud.table().num_rows == 3 + 5 + 1
     assert [row for row in json.loads(cloud.run("days", "--json").stdout)["days"] if row["state"] == "closed"] != []
+
+
+@pytest.mark.slow
+def test_the_daemon_stops_in_time_though_tables_and_quarantine_do_not_answer(
+    cloud: Cloud, container: Container
+) -> None:
+    with proxy_to(container) as proxy:
+        cloud.settings.update(proxy.environment(container))
+        cloud.settings["BLOBDROP_SOURCE__PATIENCE_SECONDS"] = "60"
+        cloud.start()
+        container.put("metrics/a.csv", text.good(3, tag="a"))
+        cloud.wait_settled(1)
+        lake = f"/{cloud.lake.client.container_name}/"
+        proxy.rule = lambda _method, path: Fault(stall_seconds=60) if lake in path else None
+        before = proxy.count(part=lake)
+        container.put("metrics/b.csv", text.good(3, tag="b") + DIRTY)
+        wait_for(lambda: proxy.count(part=lake) > before, "the tables are asked", told=lambda: cloud.log)
+        began = time.monotonic()
+        cloud.stop(signal.SIGTERM)
+        took = time.monotonic() - began
+        proxy.rule = lambda _method, _path: None
+        assert cloud.once(code=1)["drops"]["partial"] == 1
+    cloud.look()
+
+    assert took < 10
+    assert cloud.table().num_rows == 6
+    cloud.assert_every_row_is_in_one_place()
+    assert cloud.leftovers() == []

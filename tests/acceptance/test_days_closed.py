@@ -60,7 +60,11 @@ def test_days_are_closed_exactly_once_though_the_daemon_is_killed_again_and_agai
     blobdrop.once(code=0)
     for number in range(KILLS):
         blobdrop.start()
-        blobdrop.drop("_READY", str(FIRST + (len(days) * (number + 1) // KILLS - 1) * DAY).encode())
+        last = len(days) * (number + 1) // KILLS
+        if number % 2:
+            blobdrop.drop("signals/s.csv", f"finished_date\n2026-03-{last:02}\n".encode())
+        else:
+            blobdrop.drop("_READY", str(FIRST + (last - 1) * DAY).encode())
         time.sleep(chance.uniform(0.3, 2.0))
         blobdrop.stop(signal.SIGKILL)
     blobdrop.once(code=0)

@@ -51,7 +51,7 @@ def test_the_session_goes_as_it_is_shown(blobdrop: Blobdrop) -> None:
     second = blobdrop.run("run", "--once")
     assert settled(block("", "visits-corrected.csv  2 rows")) == settled(second.stderr)
 
-    rows = run(blobdrop.folder, sys.executable, "-c", block("python", "DeltaTable"))
+    rows = run(blobdrop.folder, sys.executable, "-c", block("python", "table.to_pandas"))
     assert sorted(rows.splitlines()) == sorted(block("", "0     u-1").splitlines())
 
 
@@ -65,9 +65,19 @@ def test_the_feed_of_ones_own_works(blobdrop: Blobdrop) -> None:
     assert blobdrop.report("a.csv", feed="orders")["problems"][0]["rule"] == "us_orders_are_small"
 
 
+def test_metrics_of_events_are_as_they_are_shown(blobdrop: Blobdrop) -> None:
+    blobdrop.configure(block("toml", 'name = "buyers"'))
+    blobdrop.drop("shop.csv", block("", "timestamp,event_name").encode(), feed="events")
+    ready, catalog = block("", "ready events").removeprefix("$ ").split("\n$ ")
+    assert blobdrop.run(*ready.split()[1:]).code == 0
+    blobdrop.once(code=0)
+    command, _, shown = catalog.partition("\n")
+    assert blobdrop.run(*command.split()[1:]).stdout.strip() == shown.strip()
+
+
 def test_the_contract_works_without_the_daemon(blobdrop: Blobdrop) -> None:
     rows = block("sh", "cat > drops").partition("<<'CSV'\n")[2].removesuffix("CSV\n")
     (blobdrop.folder / "march.csv").write_text(rows)
 
     said = run(blobdrop.folder, sys.executable, "-c", block("python", "check_file"))
-    assert said == "Rows(read=5, accepted=3, rejected=2) ['isin', 'type']\n"
+    assert said == "Rows(read=5, accepted=3, rejected=2, late=0) ['isin', 'type']\n"

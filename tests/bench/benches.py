@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from .blobs import blobs as small_blobs
 from .contenders import AT_ONCE, BLOBDROP, DLT, DONE, LIMIT, OURS, SCRIPT, dlt, limit, ours, script
 from .generate import Written, metrics, small_files
 from .live import SETTLE_SECONDS, Live
@@ -21,6 +22,8 @@ from .report import MB, Figure, Result, Unit, faster, time_of
 SCRIPT_SHARE: Final = 0.1
 #: dlt makes Python objects of each row; it gets a small part of the rows.
 DLT_PART: Final = 20
+#: Of the small files so many are also worked as blobs: 2,000 of 10,000.
+BLOBS_PART: Final = 5
 ROWS_EACH: Final = 100
 LATENCY_DROPS: Final = 5
 
@@ -142,6 +145,11 @@ def latency(ground: Ground) -> Result:
     return _alone("latency", work, seconds, at_least=SETTLE_SECONDS + 1.5, aim=SETTLE_SECONDS + 0.3)
 
 
+def blobs(ground: Ground) -> Result:
+    """Small blobs of a container, beside a plain loop of the SDK."""
+    return small_blobs(ground.fresh("blobs"), ground.files // BLOBS_PART, ground.runs)
+
+
 def help_text(ground: Ground) -> Result:
     """`blobdrop --help`."""
     folder = ground.fresh("help")
@@ -167,6 +175,7 @@ BENCHES: Final[Mapping[str, Callable[[Ground], Result]]] = {
     "idle": idle,
     "turn": turn,
     "latency": latency,
+    "blobs": blobs,
     "help": help_text,
     "dlt": dlt_load,
 }

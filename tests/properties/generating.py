@@ -7,7 +7,7 @@ import datetime as dt
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -164,6 +164,14 @@ def contracts(draw: st.DrawFn) -> Contract:
         zone=draw(st.sampled_from(("Etc/GMT+8", "Europe/Berlin", "UTC"))),
         max_rejected_ratio=draw(st.sampled_from((1.0, 1.0, 1.0, 0.5, 0.0))),
     )
+
+
+@st.composite
+def watermarked(draw: st.DrawFn, contract: Contract) -> Contract:
+    """Draw what a contract's scope has said to be there, mostly nothing, and what its feed does with late rows."""
+    times = [NOON.replace(tzinfo=dt.UTC) + dt.timedelta(hours=hours) for hours in (-36, -12, -4, 0, 20, 24 * 400)]
+    watermark = draw(st.sampled_from([None, None, *times]))
+    return replace(contract, watermark=watermark, refuses_late=draw(st.booleans()))
 
 
 @st.composite

@@ -99,6 +99,9 @@ class Contract:
     time_column: str = ""
     zone: str = "Etc/GMT+8"
     max_rejected_ratio: float = 1.0
+    #: Everything before it was said to be there; None where nothing was. Whether rows before it are rejected.
+    watermark: dt.datetime | None = None
+    refuses_late: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +144,17 @@ class Expected:
     empty: set[tuple[int, str]] = field(default_factory=set)
     #: Whether so many rows are rejected that all of them are.
     over_budget: bool = False
+    #: Rows before the watermark, and whether nothing is left without them.
+    late: set[int] = field(default_factory=set)
+    none_left: bool = False
 
     def blame(self, row: int, rule: str, column: str | None) -> None:
         """Note that a row breaks a rule."""
         self.faults.setdefault(row, set()).add((rule, column))
 
+
+#: The rule that rows before the watermark break.
+LATE: Final = "late"
 
 # ---------------------------------------------------------------- ONE CELL
 
@@ -308,7 +317,9 @@ def judge(contract: Contract, file: File) -> Expected:
     if not expected.whole or file.names is None:
         _judge_rows(contract, names, good, expected, lenient=file.names is None)
     rows = {record.row for record in file.records}
-    expected.over_budget = bool(rows) and len(expected.faults) / len(rows) > contract.max_rejected_ratio
+    broken = [row for row, faults in expected.faults.items() if any(rule != LATE for rule, _ in faults)]
+    expected.over_budget = bool(rows) and len(broken) / len(rows) > contract.max_rejected_ratio
+    expected.none_left = len(broken) < len(rows) == len(expected.faults)
     expected.rejected = rows if expected.whole or expected.over_budget else set(expected.faults)
     return expected
 
@@ -333,6 +344,11 @@ def _judge_rows(
         expected.days[row] = day_of(values.get(contract.time_column), contract.zone)
         if contract.time_column and expected.days[row] is None and row not in expected.faults:
             expected.blame(row, "no_day", contract.time_column)
+        value = values.get(contract.time_column)
+        if expected.days[row] is not None and contract.watermark and is_late(value, contract.watermark, contract.zone):
+            expected.late.add(row)
+    for row in expected.late if contract.refuses_late else ():
+        expected.blame(row, LATE, contract.time_column)
 
 
 def _judge_together(
@@ -416,3 +432,17 @@ def day_of(value: Any, zone: str) -> dt.date | None:
     if not dt.date(1, 1, 2) <= value.date() <= dt.date(9999, 12, 30):
         return None  # In some zone it is a day that no calendar has.
     return value.astimezone(zoneinfo.ZoneInfo(zone)).date()
+
+
+def is_late(value: Any, watermark: dt.datetime, zone: str) -> bool:
+    """Tell whether a moment, all moments that a time on the zone's clock may mean, or a whole day lie before."""
+    if not isinstance(value, dt.datetime):
+        if value.year == dt.MAXYEAR:
+            return False
+        value = dt.datetime.combine(value + dt.timedelta(days=1), dt.time()) - dt.timedelta(microseconds=1)
+    if value.tzinfo is not None:
+        return bool(value < watermark)
+    if value.year in (dt.MINYEAR, dt.MAXYEAR):
+        return bool(value.year == dt.MINYEAR)
+    clock = zoneinfo.ZoneInfo(zone)
+    return all(value.replace(tzinfo=clock, fold=fold).astimezone(dt.UTC) < watermark for fold in (0, 1))

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from daemon.cabinets.folder import FolderCabinet
-from daemon.contracts import contract_of
-from daemon.model import Batch, Drop, Feed, Limits, OnDuplicate, Outcome, Prepared, Setup, Unit
+from daemon.contracts import contract_of, policy_of
+from daemon.model import Batch, Drop, Feed, Late, Limits, OnDuplicate, Outcome, Prepared, Setup, Unit
 from daemon.places.folder import FolderPlace
 from daemon.prepare import prepare
 from daemon.quarantine import Quarantine
@@ -61,6 +61,7 @@ class World:
             time_column=self.spec.time_column or None,
             timezone=self.spec.zone,
             max_rejected_ratio=self.spec.max_rejected_ratio,
+            late=Late.QUARANTINE if self.spec.refuses_late else Late.ACCEPT,
             duplicates=OnDuplicate.INGEST,
             dialect=self.dialect,
         )
@@ -75,7 +76,12 @@ class World:
     @property
     def policy(self) -> Policy:
         """What the feed wants of a verdict."""
-        return Policy(zone=self.spec.zone, max_rejected_ratio=self.spec.max_rejected_ratio)
+        return replace(policy_of(self.feed), watermark=self.watermark)
+
+    @property
+    def watermark(self) -> int | None:
+        """Of the scope of all drops, unix seconds."""
+        return None if self.spec.watermark is None else int(self.spec.watermark.timestamp())
 
     def drop(self, name: str, content: bytes) -> Path:
         """Drop a file."""
@@ -97,7 +103,13 @@ class World:
         ids = {}
         for names in units:
             drops = [
-                Drop(id=found[name].drop_id, found=found[name], feed=FEED, customer=name.split("/")[0])
+                Drop(
+                    id=found[name].drop_id,
+                    found=found[name],
+                    feed=FEED,
+                    customer=name.split("/")[0],
+                    watermark=self.watermark,
+                )
                 for name in names
             ]
             ids.update({drop.found.name: drop.id for drop in drops})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import os
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from daemon.model import State
 from tests.properties import generating, mending, reading
 from tests.properties.generating import Dropped, source_of
-from tests.properties.reference import Column, Contract, Expected, File, Value, judge
+from tests.properties.reference import LATE, Column, Contract, Expected, File, Value, judge
 from tests.properties.running import Came, World, limits
 from validators.files import check_file
 from validators.frames import check_frame
@@ -73,6 +74,9 @@ def assert_as_expected(spec: Contract, dialect: Dialect, file: File, came: Came)
     accepted = rows - expected.rejected
     counts = came.outcome.rows
     assert (counts.read, counts.accepted, counts.rejected) == (len(rows), len(accepted), len(expected.rejected))
+    assert counts.late == len(expected.late)
+    dated = Counter(expected.days[row] for row in accepted if spec.time_column)
+    assert not spec.time_column or dated == {dt.date.fromisoformat(d.day): d.rows for d in came.outcome.days if d.rows}
     assert set(came.rows) == accepted
     for row in accepted:
         assert_values(spec, expected, row, came.rows[row])
@@ -128,6 +132,10 @@ def assert_words(came: Came, faults: set[tuple[str, str | None]], said: str) -> 
         return
     said = f"; {said}; "
     for rule, column in faults:
+        if rule == LATE:
+            said, count = re.subn(rf"; {column}: expected a time from [^;]*, of day [0-9-]+; ", "; ", said)
+            assert count == 1
+            continue
         phrase = f"; {column}: expected {words[rule, column]}; " if column else f"; expected {words[rule, column]}; "
         assert phrase in said, (phrase, said)
         said = said.replace(phrase, "; ", 1)
@@ -136,7 +144,7 @@ def assert_words(came: Came, faults: set[tuple[str, str | None]], said: str) -> 
 
 def assert_report(expected: Expected, came: Came) -> None:
     """Hold report.json against the reference: every rule, its exact count, and its rows."""
-    whole = bool(expected.whole) or expected.over_budget
+    whole = bool(expected.whole) or expected.over_budget or expected.none_left
     assert came.outcome.state is (State.REJECTED if whole else State.PARTIAL if expected.rejected else State.INGESTED)
     assert bool(came.outcome.reason) == whole
     nothing_to_say = not expected.whole and not expected.faults and came.outcome.rows.read > 0
@@ -214,7 +222,8 @@ DIALECTS = st.builds(
 @checked
 @given(st.data())
 def test_every_csv_row_is_in_the_table_or_set_aside_for_the_right_reasons(data: st.DataObject) -> None:
-    spec, dialect = data.draw(generating.contracts()), data.draw(DIALECTS)
+    spec = data.draw(generating.contracts().flatmap(generating.watermarked))
+    dialect = data.draw(DIALECTS)
     file = generating.csv_files(spec, dialect.delimiter, dialect.quote)
     with world(spec, dialect) as here:
         assert_all(here, data.draw(st.lists(file, min_size=1, max_size=2)))
@@ -223,7 +232,7 @@ def test_every_csv_row_is_in_the_table_or_set_aside_for_the_right_reasons(data: 
 @checked
 @given(st.data())
 def test_every_json_row_is_in_the_table_or_set_aside_for_the_right_reasons(data: st.DataObject) -> None:
-    spec = data.draw(generating.contracts())
+    spec = data.draw(generating.contracts().flatmap(generating.watermarked))
     with world(spec, Dialect()) as here:
         assert_all(here, data.draw(st.lists(generating.json_files(spec), min_size=1, max_size=2)))
 
@@ -231,7 +240,7 @@ def test_every_json_row_is_in_the_table_or_set_aside_for_the_right_reasons(data:
 @checked
 @given(st.data())
 def test_every_parquet_row_is_in_the_table_or_set_aside_for_the_right_reasons(data: st.DataObject) -> None:
-    spec = data.draw(generating.contracts())
+    spec = data.draw(generating.contracts().flatmap(generating.watermarked))
     with world(spec, Dialect()) as here:
         assert_all(here, data.draw(st.lists(generating.parquet_files(spec), min_size=1, max_size=2)))
 

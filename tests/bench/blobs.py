@@ -1,0 +1,67 @@
+"""Many small blobs of a container, beside a plain loop of the SDK, each in a container of its own on one Azurite."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.azurite.running import Container, azurite, connection_string, new_container
+
+from .contenders import BLOBDROP, DONE, OURS
+from .measure import CommandFailedError, Figures, run
+from .report import Figure, Result, Unit
+
+LOOP: Final = "loop of the SDK"
+ROWS_EACH: Final = 100
+#: Blobs uploaded at once while the ground is laid.
+AT_ONCE: Final = 8
+
+
+def blobs(folder: Path, count: int, runs: int) -> Result:
+    """Blobs of 100 rows, from the start of the process to the end, in turns; ours with receipts and an archive."""
+    found = {OURS: Figures(), LOOP: Figures()}
+    with tempfile.TemporaryDirectory(dir=folder) as data, azurite(Path(data), keeps=False) as (_, port):
+        for turn in range(runs):
+            for name in (OURS, LOOP):
+                with _filled(connection_string(port), count) as container:
+                    seconds, rows = _timed(name, container, folder / f"blobs-{turn}-{len(name)}")
+                    found[name].seconds.append(seconds)
+                if rows != count * ROWS_EACH:
+                    raise CommandFailedError(f"{name} has {rows:,} rows of {count * ROWS_EACH:,}")
+    times = found[LOOP].median / found[OURS].median
+    faster = Figure(what=f"speed of the {LOOP}", value=times, unit=Unit.TIMES, at_least=3.0)
+    work = f"{count:,} blobs of {ROWS_EACH} rows on Azurite"
+    return Result(name="blobs", work=work, figures=[faster], contenders=found)
+
+
+@contextmanager
+def _filled(opened: str, count: int) -> Iterator[Container]:
+    container = new_container(opened)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(lambda number: container.put(f"metrics/{number:06d}.csv", _rows(number)), range(count)))
+    yield container
+    container.client.delete_container()
+    container.client.close()
+
+
+def _rows(number: int) -> bytes:
+    rows = (b"u-%d-%d,user_id,visits,2026-03-01,%d\n" % (number, row, row) for row in range(ROWS_EACH))
+    return b"unit_id,id_type,metric_name,date,metric_value\n" + b"".join(rows)
+
+
+def _timed(name: str, container: Container, folder: Path) -> tuple[float, int]:
+    """Return how long it took, and how many good rows it found."""
+    folder.mkdir()
+    settings = {**container.environment, "BLOBDROP_SOURCE__SETTLE_SECONDS": "0"}
+    if name == OURS:
+        done = run((*BLOBDROP, "run", "--once", "--json"), folder, settings, fine=DONE)
+        return done.seconds, int(json.loads(done.printed)["rows"]["accepted"])
+    loop = str(Path(__file__).parent / "peers" / "blob_loop.py")
+    done = run((sys.executable, loop, str(container.client.container_name)), folder, settings)
+    return done.seconds, int(done.printed)
