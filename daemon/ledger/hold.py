@@ -62,7 +62,7 @@ def held(ledger: Path, now: float) -> Iterator[Hold]:
         LedgerBusyError: another process holds it; the message says which.
         LedgerError: its lock file cannot be made or locked.
     """
-    path = _lock_of(ledger)
+    path = lock_of(ledger)
     with _taken(path) as lock:
         hold = Hold(session=uuid.uuid4().hex[:12], crashed=_crashed(lock))
         _write(lock, path, json.dumps({"pid": os.getpid(), "since": now, **asdict(hold)}))
@@ -80,7 +80,7 @@ def alone(ledger: Path) -> Iterator[None]:
         LedgerBusyError: one holds it.
         LedgerError: its lock file cannot be made or locked.
     """
-    with _taken(_lock_of(ledger)):
+    with _taken(lock_of(ledger)):
         yield
 
 
@@ -100,7 +100,7 @@ def _taken(path: Path) -> Iterator[_Lock]:
 def holder(ledger: Path) -> Holder | None:
     """Return who holds the ledger now; None for nobody, or for a holder that this user may not ask about."""
     try:
-        with _lock_of(ledger).open("rb") as lock:
+        with lock_of(ledger).open("rb") as lock:
             written = json.loads(lock.read(LOCK_BYTES))
             # Only a holder has written this, or one that was killed: a daemon that starts takes the lock first.
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -111,7 +111,8 @@ def holder(ledger: Path) -> Holder | None:
     return None
 
 
-def _lock_of(ledger: Path) -> Path:
+def lock_of(ledger: Path) -> Path:
+    """Return the ledger's lock file."""
     return ledger.with_name(ledger.name + ".lock")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -16,6 +17,7 @@ from daemon.ledger import dayrows
 from daemon.ledger.database import Database
 from daemon.ledger.days import Day
 from daemon.ledger.daytables import days, markers
+from daemon.ledger.hold import lock_of
 from daemon.ledger.moves import insert
 from daemon.ledger.opening import make_tables
 from daemon.ledger.queries import chunked
@@ -115,9 +117,19 @@ def put_in_place(unfinished: Path, ledger: Path, now: float) -> Path | None:
             if old.exists():
                 old.rename(new)
                 moved = True
+        _give_to_daemon(unfinished, lock_of(ledger))
         unfinished.rename(ledger)
         sync(ledger.parent)
     return aside if moved else None
+
+
+def _give_to_daemon(*paths: Path) -> None:
+    """Give what root has made to whose folder it is in: the daemon has a user of its own, who could not write it."""
+    if os.geteuid() == 0:
+        for path in paths:
+            if path.exists():
+                owner = path.parent.stat()
+                os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _aside(ledger: Path, now: float) -> Path:

@@ -20,7 +20,7 @@ from daemon.model import METRIC_DAYS, State
 from .soaking import Customers, Dropped
 
 #: Seconds that a marker may wait for its verdict: it waits for files, and for a daemon that was killed.
-MOST_LAG_SECONDS: Final = 120.0
+MOST_LAG_SECONDS: Final = 180.0
 #: Complaints of one kind that are named.
 NAMED: Final = 5
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from daemon.errors import LedgerError
 from daemon.ledger import Ledger
+from daemon.ledger.hold import held
 from daemon.ledger.rebuilding import Known, put_in_place, write
 from daemon.model import Found, Outcome, Rows, State
 
@@ -77,3 +79,15 @@ def test_the_old_one_is_moved_aside_with_its_logs_and_never_over_another(tmp_pat
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="cannot be written: No such file"):
         write(tmp_path / "missing" / "ledger.db", [known()], {}, identity="", now=10.0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_what_root_makes_is_the_daemons(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    os.chown(folder, 1234, 1235)
+    with held(folder / "ledger.db", 1.0):
+        write(folder / "new", [known()], {}, identity="", now=10.0)
+        put_in_place(folder / "new", folder / "ledger.db", 0.0)
+    owners = {path.name: (path.stat().st_uid, path.stat().st_gid) for path in folder.iterdir()}
+    assert owners == {"ledger.db": (1234, 1235), "ledger.db.lock": (1234, 1235)}
