@@ -289,15 +289,13 @@ class Setup:
     """What every unit of a feed needs to know beside the feed; picklable."""
 
     source: Source
-    #: Where the feed's table is, and data files are staged.
+    #: Where data files are staged, and where rejected rows and reports go.
     table: Place
-    #: Where rejected rows and reports go.
     quarantine: Quarantine
     limits: Limits
     #: Unix seconds; the time at which the unit's rows are said to be ingested.
     now: float
-    #: Seconds that a small drop, or the check of several, may hold up others before the worker gives up, with exit code
-    #: 1; None for as long as it takes.
+    #: Seconds that a small drop, or a check, may hold up others before the worker ends with exit code 1; None for ever.
     patience_seconds: float | None = None
 
 
