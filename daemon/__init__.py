@@ -10,7 +10,7 @@ The way a file takes is the way to read this package:
     prepare     one unit of drops from bytes to outcomes (in a worker); readers and checks are `validators`
     landing     where judged rows land: staging for the good, quarantine for the rest
     vetting     what of the outcomes still holds when they are committed
-    stores/     the tables: one transaction for each batch
+    stores/     the tables: one transaction for each batch; their files are in `places/`, reports in `cabinets/`
     ledger/     what has happened to every drop
 
 What was set aside comes back by a decision, which a command leaves in the ledger: `deciding` takes it up, `reviewing`
@@ -20,7 +20,7 @@ A `_READY` marker, or a signal that lists days (`signalling`), says that all bef
 until that is final, and moves the watermark; `days` then closes the business days that are over, and has `figures`
 computed of them (in a worker).
 
-Around it: `config` reads the settings, `app` wires everything and alone names concrete classes, `loop` goes round,
+Around it: `config` reads the settings, `wiring` alone names concrete classes, `app` joins all, `loop` goes round,
 `cli` is the command line; `retention` lets go what was kept long enough, `salvage` puts a lost ledger together. Values
 travel frozen (`model`); only sources, stores, ledger and quarantine change the world.
 

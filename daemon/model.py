@@ -288,9 +288,8 @@ class Setup:
     """What every unit of a feed needs to know beside the feed; picklable."""
 
     source: Source
-    #: Where the feed's table is, and data files are staged.
+    #: Where data files are staged, and where rejected rows and reports go.
     table: Place
-    #: Where rejected rows and reports go.
     quarantine: Quarantine
     limits: Limits
     #: Unix seconds; the time at which the unit's rows are said to be ingested.

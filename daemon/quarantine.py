@@ -116,9 +116,7 @@ class Quarantine:
 
     @contextmanager
     def near(self, folder: str) -> Iterator[Path]:
-        """Give a folder of this machine with an entry's files, for the length of a `with`.
-
-        What goes wrong with them is said of the entry, wherever the folder is.
+        """Give a folder of this machine with an entry's files; what goes wrong with them is said of the entry.
 
         Raises:
             WorkError: they cannot be had.
@@ -213,11 +211,7 @@ class Quarantine:
         return tuple(sorted(listed, key=lambda one: one.report.finished_at if one.report else 0.0, reverse=True))
 
     def count(self) -> int:
-        """Return how many entries there are, without reading their reports.
-
-        Raises:
-            WorkError: the quarantine cannot be looked into.
-        """
+        """Return how many entries there are, without reading their reports; raises WorkError as `list` does."""
         return len(self._kept())
 
     def find(self, drop: str) -> str:
@@ -287,11 +281,7 @@ class Quarantine:
             yield from self._cabinet.clear(before)
 
     def let_go(self, entry: Listed) -> None:
-        """Delete an entry for good.
-
-        Raises:
-            WorkError: it cannot be deleted.
-        """
+        """Delete an entry for good; raises WorkError as `remove` does."""
         with self._disk():
             self._cabinet.remove([self._cabinet.key(entry.folder)])
 

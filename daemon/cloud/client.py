@@ -103,6 +103,11 @@ class Client:
         """Try nothing again from now on: what fails, fails at once, and what comes after that is not even sent."""
         self._stopped.set()
 
+    def start(self) -> None:
+        """Try again as patience lasts: a daemon follows one that was told to stop, in the same process."""
+        self._stopped.clear()
+        self._is_gone = False
+
     def url(self, name: str) -> str:
         """Return a blob's URL without any key."""
         return f"{self.place.url}/{quoted(name)}"

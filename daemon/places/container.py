@@ -80,6 +80,7 @@ class ContainerPlace:
 
     def prepare(self) -> None:
         """Make the container unless it is there."""
+        self._client.start()
         # A signature of the container alone may list it, and not ask for its properties.
         first = {"restype": "container", "comp": "list", "maxresults": "1"}
         with _as_disk():

@@ -103,6 +103,7 @@ class AzureSource:
 
     def prepare(self) -> None:
         """Find out whether the container is there and may be listed."""
+        self._client().start()
         client = self._client()
         reply = client.send("GET", query={"restype": "container", "comp": "list", "maxresults": "1"})
         if not reply.ok:

@@ -14,6 +14,7 @@ from daemon.cloud.writing import BLOCK_BYTES
 from daemon.places import Place
 from daemon.places.container import ContainerPlace
 from daemon.places.folder import FolderPlace
+from tests.azurite.faults import BUSY, proxy_to
 from tests.azurite.running import Container, connection_string
 
 PATH = "date=2026-03-01/part-1.parquet"
@@ -111,6 +112,23 @@ def test_a_container_that_does_not_answer_is_told_as_a_disk_is(container: Contai
     impatient = ContainerPlace(away.address, away.credential, deadlines=_now())
     with pytest.raises(OSError, match="cannot be reached: Connection refused"):
         impatient.look([PATH])
+
+
+def test_a_place_that_was_stopped_is_left_alone_once_it_fails_until_it_is_prepared_again(container: Container) -> None:
+    with proxy_to(container) as proxy:
+        url = proxy.environment(container)["BLOBDROP_SOURCE__URL"]
+        place = Container(connection_string=container.connection_string, url=url, client=container.client).place("t")
+        place.stop()
+        keep(place)
+        proxy.rule = lambda _method, _path: BUSY
+        with pytest.raises(OSError, match="503 ServerBusy"):
+            place.look([PATH])
+        asked, proxy.rule = len(proxy.asked), lambda _method, _path: None
+        with pytest.raises(OSError, match="is not asked any more, as the daemon stops"):
+            place.look([PATH])
+        assert len(proxy.asked) == asked
+        place.prepare()
+        assert place.read(PATH) == b"data"
 
 
 def _now() -> Deadlines:

@@ -296,6 +296,7 @@ def test_seven_to_nine_digits_of_a_second_are_fine_where_the_last_are_zeros() ->
     assert read(pa.array(cells), ZONED) == ([moment, moment, None], [2])
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([None, "2026-03-01", " 2026-03-01 ", "2026-02-30", "", "x", "20260301"]), min_size=1))
 def test_a_column_of_few_distinct_cells_is_read_as_each_cell_is(cells: list[str | None]) -> None:
     """Such a column is read by its distinct cells, a shorter one cell by cell."""
