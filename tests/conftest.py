@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.azurite.running import Container, azurite, connection_string, new_container
+
+# How long an example takes is the machine's affair: a timed one fails on a busy machine.
+settings.register_profile("blobdrop", deadline=None)
+settings.load_profile("blobdrop")
 
 #: The connection string of a storage account, or of an Azurite, to test with instead of one of our own.
 GIVEN = "BLOBDROP_TEST_AZURITE"
