@@ -80,4 +80,4 @@ def test_the_contract_works_without_the_daemon(blobdrop: Blobdrop) -> None:
     (blobdrop.folder / "march.csv").write_text(rows)
 
     said = run(blobdrop.folder, sys.executable, "-c", block("python", "check_file"))
-    assert said == "Rows(read=5, accepted=3, rejected=2, late=0) ['isin', 'type']\n"
+    assert said == "Rows(read=5, accepted=3, rejected=2) ['isin', 'type']\n"
