@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
+from daemon.places.container import LEASE_SECONDS
 from tests.acceptance.cloudy import Cloud
 from tests.acceptance.conftest import wait_for
 from tests.acceptance.crashing import Point
@@ -123,9 +125,10 @@ def test_killed_while_it_compacts_every_row_stays_where_it_was(
         world.once()
     world.settings["BLOBDROP_STORE__COMPACT_FILES"] = "2"
 
-    world.kill_around(point, once=False)
+    for moment in ("before", "after"):
+        world.kill_at(point, moment, once=False)
+        time.sleep(LEASE_SECONDS)  # so long the killed one keeps others out, and they only look again after a batch
     world.start()
-    # A killed compaction's lease keeps others out for fifteen seconds.
     wait_for(lambda: not is_merging(world), "the day's files are one", told=lambda: world.log, seconds=60, every=1.0)
     assert world.stop() == 0
 
