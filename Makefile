@@ -5,6 +5,7 @@ BIN = $(VENV)/bin
 ROWS ?= 2000000
 MINUTES ?= 20
 KILLS ?= 200
+EXAMPLES ?= 100
 BIG_MB ?= 1024
 
 .DEFAULT_GOAL := check
@@ -22,8 +23,8 @@ demo: $(VENV)/.run ## write a few drops, ingest them, show what came of it
 test: $(VENV)/.test $(VENV)/.azurite ## run the tests
 	$(BIN)/python -m pytest -n 3 --dist worksteal -q -m "not slow"
 
-thorough: $(VENV)/.test $(VENV)/.azurite ## run the tests that take long, too
-	$(BIN)/python -m pytest -n 3 --dist worksteal -q
+thorough: $(VENV)/.test $(VENV)/.azurite ## run the tests that take long, too, and more examples: make thorough EXAMPLES=1000
+	PROPERTY_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n 3 --dist worksteal -q
 
 # The installed program is kept, so that only the first time takes long.
 test-systemd: $(VENV)/.test ## boot a real systemd and try the service in it; needs root and systemd-container

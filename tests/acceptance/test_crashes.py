@@ -73,7 +73,7 @@ BEGINNING = (
 )
 #: The steps between which it is decided where a row ends. `make crash` takes every step, which takes minutes.
 DECISIVE = frozenset(
-    {"claim", "original", "entry", "data file", "intent", "table commit", "record", "archive", "discard", "recover"}
+    {"ledger's tables", "claim", "entry", "data file", "intent", "table commit", "record", "archive", "recover", "swap"}
 )
 COMPACTION = (
     Point("merged file", "daemon.stores.rewriting:merged"),
@@ -146,7 +146,7 @@ def test_killed_before_and_after_a_step_it_ends_as_if_undisturbed(world: World, 
     assert_same(world, expected)
 
 
-@pytest.mark.parametrize("point", BEGINNING, ids=lambda point: point.name)
+@pytest.mark.parametrize("point", chosen(*BEGINNING), ids=lambda point: point.name)
 def test_killed_when_it_begins_for_the_first_time_it_begins_again(world: World, stage: Stage, point: Point) -> None:
     for path in (world.folder / "var", world.root):
         shutil.rmtree(path)
@@ -169,7 +169,7 @@ def compacting(world: World, stage: Stage) -> Outcome:
     return replace(outcome, source={name: digest for name, digest in outcome.source.items() if "nobody" not in name})
 
 
-@pytest.mark.parametrize("point", COMPACTION, ids=lambda point: point.name)
+@pytest.mark.parametrize("point", chosen(*COMPACTION), ids=lambda point: point.name)
 def test_killed_while_it_compacts_every_row_stays_where_it_was(world: World, compacting: Outcome, point: Point) -> None:
     world.kill_around(point, once=False)
     world.start()

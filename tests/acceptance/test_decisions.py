@@ -136,6 +136,7 @@ def snapshot(blobdrop: Blobdrop) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in var.rglob("*") if path.is_file() and "-shm" not in path.name}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_decided_is_refused_with_the_reason(orders: Blobdrop) -> None:
     assert "nothing was ingested yet" in refused(orders, "release", "a.csv")
     orders.drop("good.csv", (HEADER + GOOD).encode(), feed="orders")

@@ -210,6 +210,7 @@ def test_a_backup_is_made_while_the_daemon_works_and_is_a_ledger(blobdrop: Blobd
     assert blobdrop.states() == {"ingested": 40}
 
 
+@pytest.mark.slow
 def test_an_old_backup_under_newer_tables_is_recognised_and_brought_up_to_date(blobdrop: Blobdrop) -> None:
     blobdrop.settings["BLOBDROP_SOURCE__AFTER"] = "delete"
     make_history(blobdrop)

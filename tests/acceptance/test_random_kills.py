@@ -25,7 +25,7 @@ from tests.acceptance.crashing import World, assert_gone
 from tests.corpus import text
 
 #: How often the daemon is killed; `make crash` says 200.
-KILLS = int(os.environ.get("BLOBDROP_TEST_KILLS", "6"))
+KILLS = int(os.environ.get("BLOBDROP_TEST_KILLS", "3"))
 #: Where the random times begin; another one for other times.
 SEED = int(os.environ.get("BLOBDROP_TEST_SEED", "20260301"))
 #: Megabytes of the file in whose middle the daemon is stopped; `make crash` says 1024.

@@ -6,6 +6,7 @@ when a listing showed it first, and decides by that set and by the source's cloc
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -310,7 +311,7 @@ class Barrier(RuleBasedStateMachine):
 
 
 Barrier.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "30")),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -17,7 +17,7 @@ from tests.corpus import text
 from tests.unit.daemon.conftest import Rig
 
 #: More of them find rarer faults: PROPERTY_EXAMPLES=2000 python -m pytest tests/properties
-EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "10"))
 NAMES = ("a", "b", "c", "d")
 #: What a file may hold: rows that no other one has. Of the third a row is set aside, of the last all of them.
 CONTENTS = {

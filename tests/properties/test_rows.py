@@ -33,7 +33,7 @@ from validators.model import Dialect, Verdict
 
 WHOLE_BATCH = 131_072
 #: More of them find rarer faults: PROPERTY_EXAMPLES=2000 python -m pytest tests/properties
-EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "60"))
 checked = settings(
     report_multiple_bugs=False,
     deadline=None,

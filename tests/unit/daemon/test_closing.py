@@ -142,6 +142,7 @@ def test_before_the_first_row_there_are_no_days_however_far_a_marker_jumps(later
     assert days(later) == {"2026-03-02": "closed"}
 
 
+@pytest.mark.slow
 def test_of_a_long_pause_the_first_month_shows(later: Rig) -> None:
     drop(later, "a", rows(1).replace(b"2026-03-01", b"2024-03-01") + rows(2).removeprefix(HEADER))
     mark(later, 2)
