@@ -21,10 +21,10 @@ demo: $(VENV)/.run ## write a few drops, ingest them, show what came of it
 	@$(BIN)/python deploy/demo.py
 
 test: $(VENV)/.test $(VENV)/.azurite ## run the tests
-	$(BIN)/python -m pytest -n 3 --dist worksteal -q -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow"
 
 thorough: $(VENV)/.test $(VENV)/.azurite ## run the tests that take long, too, and more examples: make thorough EXAMPLES=1000
-	PROPERTY_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n 3 --dist worksteal -q
+	PROPERTY_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 # The installed program is kept, so that only the first time takes long.
 test-systemd: $(VENV)/.test ## boot a real systemd and try the service in it; needs root and systemd-container
