@@ -34,8 +34,9 @@ KILLED_PART: Final = 0.75
 #: Seconds between two looks at the daemon, and between two ticks.
 LOOK_SECONDS: Final = 2.0
 TICK_SECONDS: Final = 0.1
-#: Seconds of the undisturbed part that are left out: what is made once is made in them.
-WARM_SECONDS: Final = 20.0
+#: Seconds of the undisturbed part that are left out: what is made once is made in them, such as the process that
+#: computes days, with the first marker. Of a short soak it is half of the part.
+WARM_SECONDS: Final = 75.0
 #: What is called flat, of the undisturbed part: growth of all processes in megabytes, and of their open files.
 MOST_GROWTH_MB: Final = 64
 MOST_FILES: Final = 24
@@ -153,7 +154,8 @@ def _told(soaked: Soaked, customers: Customers, folder: Path, seconds: float) ->
     reckoning = reckoned(customers, folder)
     for line in reckoning.says:
         print(f"  {line}")
-    calm = [look for look in soaked.looks if look.at > KILLED_PART * seconds + WARM_SECONDS] or soaked.looks[-1:]
+    warm = min(WARM_SECONDS, (1 - KILLED_PART) * seconds / 2)
+    calm = [look for look in soaked.looks if look.at > KILLED_PART * seconds + warm] or soaked.looks[-1:]
     half = len(calm) // 2
     growth = _middle(look.bytes for look in calm[half:]) - _middle(look.bytes for look in calm[:half] or calm)
     files = _middle(look.files for look in calm[half:]) - _middle(look.files for look in calm[:half] or calm)
