@@ -21,8 +21,9 @@ until that is final, and moves the watermark; `days` then closes the business da
 computed of them (in a worker).
 
 Around it: `config` reads the settings, `wiring` alone names concrete classes, `app` joins all, `loop` goes round,
-`cli` is the command line; `retention` lets go what was kept long enough, `salvage` puts a lost ledger together. Values
-travel frozen (`model`); only sources, stores, ledger and quarantine change the world.
+`cli` is the command line; `retention` lets go what was kept long enough, `salvage` puts a lost ledger together.
+`endpoint` answers those who watch, `notifying` tells people, `receipts` tell customers. Values travel frozen
+(`model`); only sources, stores, ledger and quarantine change the world.
 
 What always holds: each row ends in exactly one place, each drop's rows once, whatever is killed when; the source is
 touched last; one bad drop stops nothing else; nothing is ignored quietly.

@@ -70,6 +70,7 @@ class _Requests(BaseHTTPRequestHandler):
     timeout = REQUEST_SECONDS
 
     def do_GET(self) -> None:
+        """Answer one of the three pages, or that there is no such page."""
         match urlsplit(self.path).path:
             case "/metrics":
                 self._say(HTTPStatus.OK, *self.server.metrics(self.headers.get("Accept", "")))
