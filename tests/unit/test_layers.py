@@ -58,8 +58,6 @@ ORDER = (
     "daemon.wiring",
     "daemon.app",
     "daemon.commands",
-    "daemon.asking",
-    "daemon.daybook daemon.quarantining daemon.safekeeping",
     "daemon.cli",
     "daemon.__main__",
 )

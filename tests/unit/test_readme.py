@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon import cli, daybook, errors, quarantining
+from daemon import cli, errors
+from daemon.cli import days, quarantine
 from daemon.config import NAMED
 from daemon.feedsettings import DialectSettings, FeedSettings, HoldSettings
 from daemon.metricsettings import FilterSettings, MetricSettings
@@ -32,7 +33,7 @@ def settings() -> Iterator[str]:
 
 
 def commands() -> Iterator[str]:
-    groups = ((cli.app, ""), (quarantining.quarantine, " quarantine"), (daybook.days, " days"))
+    groups = ((cli.app, ""), (quarantine.quarantine, " quarantine"), (days.days, " days"))
     for group, prefix in ((group, f"blobdrop{name}") for group, name in groups):
         for command in group.registered_commands:
             assert command.callback is not None
@@ -44,7 +45,7 @@ def options() -> Iterator[str]:
     """Yield the options of every command, each once."""
     found = dict.fromkeys(
         name
-        for group in (cli.app, quarantining.quarantine, daybook.days)
+        for group in (cli.app, quarantine.quarantine, days.days)
         for command in group.registered_commands
         for parameter in inspect.signature(command.callback or print, eval_str=True).parameters.values()
         for given in getattr(parameter.annotation, "__metadata__", ())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.asking import Config, Json, examples, perform
+from daemon.cli.asking import Config, Json, examples, perform
 
 ledger = typer.Typer(
     no_args_is_help=True,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.asking import Config, Customer, FeedName, Json, Limit, examples, perform
+from daemon.cli.asking import Config, Customer, FeedName, Json, Limit, examples, perform
 
 quarantine = typer.Typer(
     no_args_is_help=True,

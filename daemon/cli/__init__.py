@@ -15,12 +15,10 @@ from typing import Annotated, Final, Literal
 import typer
 
 from daemon import __version__
-from daemon.asking import Config, Customer, FeedName, Json, Limit
-from daemon.asking import examples as _examples
-from daemon.asking import perform as _do
-from daemon.daybook import days
-from daemon.quarantining import quarantine
-from daemon.safekeeping import ledger
+from daemon.cli import days, ledger, quarantine
+from daemon.cli.asking import Config, Customer, FeedName, Json, Limit
+from daemon.cli.asking import examples as _examples
+from daemon.cli.asking import perform as _do
 
 EXIT_CODES: Final = "Exit codes: 0 fine, 1 the data has problems, 2 usage or configuration, 3 could not do the work."
 
@@ -42,9 +40,9 @@ app = typer.Typer(
     )
     + f"\n\n{EXIT_CODES}",
 )
-app.add_typer(quarantine, name="quarantine")
-app.add_typer(ledger, name="ledger")
-app.add_typer(days, name="days")
+app.add_typer(quarantine.quarantine, name="quarantine")
+app.add_typer(ledger.ledger, name="ledger")
+app.add_typer(days.days, name="days")
 
 State = Literal["found", "working", "ingested", "partial", "rejected", "duplicate", "failed", "unmatched"]
 Format = Literal["auto", "text", "json"]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.asking import Config, Json, examples, perform
+from daemon.cli.asking import Config, Json, examples, perform
 
 days = typer.Typer(
     invoke_without_command=True,

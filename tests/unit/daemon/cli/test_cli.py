@@ -10,11 +10,12 @@ from typing import get_args
 
 import pytest
 
-from daemon import __version__, asking, cli
+from daemon import __version__, cli
+from daemon.cli import asking
 from daemon.model import State
 from daemon.settings import LogSettings
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 COMMANDS = ("run", "check", "status", "feeds", "drops", "config", "retry", "compact")
 QUARANTINE = ("list", "show", "release", "waive", "discard")
 #: What `--help` must not wait for.
