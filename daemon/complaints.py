@@ -13,10 +13,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from daemon.feedsettings import DialectSettings, FeedSettings, HoldSettings
-from daemon.metricsettings import FilterSettings, MetricSettings, PartSettings
 from daemon.settings import LISTS, Settings
-from daemon.watchsettings import NotifySettings
+from daemon.settings.feeds import DialectSettings, FeedSettings, HoldSettings
+from daemon.settings.metrics import FilterSettings, MetricSettings, PartSettings
+from daemon.settings.watching import NotifySettings
 
 #: Characters of a value that a message shows.
 SHOWN: Final = 80

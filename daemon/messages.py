@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from daemon.news import MOST_GROUPS, Group, Mark
 from daemon.reports import iso
-from daemon.watchsettings import On
+from daemon.settings.watching import On
 
 #: Lines of the words; the rest is in the JSON beside them.
 SAID: Final = 10

@@ -18,7 +18,7 @@ from daemon.ledger import Ledger
 from daemon.ledger.days import CLOSED, Day
 from daemon.ledger.watched import DayKey, DayNow, Ending
 from daemon.model import Feed, Rows, State
-from daemon.watchsettings import NotifySettings, On
+from daemon.settings.watching import NotifySettings, On
 from validators.sentences import printable
 
 #: Things of one kind that a message names; further ones are counted.

@@ -16,7 +16,7 @@ from daemon.news import News
 from daemon.notifying import Notifier
 from daemon.parts import Parts
 from daemon.settings import Settings
-from daemon.watchsettings import NotifySettings, checked_webhook
+from daemon.settings.watching import NotifySettings, checked_webhook
 
 IN_CLEAR = "whoever may read the configuration may sign messages; name a variable or credential by secret_from instead"
 

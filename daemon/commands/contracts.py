@@ -23,8 +23,8 @@ from daemon.feeds import Feeds
 from daemon.ledger import FeedSummary
 from daemon.measures import unfit
 from daemon.model import ContractSummary, Feed
-from daemon.sections import Section
 from daemon.settings import LISTS, Settings
+from daemon.settings.sections import Section
 from validators.sentences import printable
 
 

@@ -11,10 +11,10 @@ import pytest
 from daemon import cli, errors
 from daemon.cli import days, quarantine
 from daemon.config import NAMED
-from daemon.feedsettings import DialectSettings, FeedSettings, HoldSettings
-from daemon.metricsettings import FilterSettings, MetricSettings
 from daemon.settings import LISTS, Settings
-from daemon.watchsettings import NotifySettings
+from daemon.settings.feeds import DialectSettings, FeedSettings, HoldSettings
+from daemon.settings.metrics import FilterSettings, MetricSettings
+from daemon.settings.watching import NotifySettings
 
 README = Path(__file__).parents[2] / "README.md"
 

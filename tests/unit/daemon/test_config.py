@@ -9,8 +9,8 @@ import pytest
 
 from daemon.config import load, variable_of
 from daemon.errors import ConfigError
-from daemon.feedsettings import BUILT_IN_FEEDS
 from daemon.settings import LISTS, Settings
+from daemon.settings.feeds import BUILT_IN_FEEDS
 
 
 def wrong(path: Path | None, environ: Mapping[str, str]) -> str:

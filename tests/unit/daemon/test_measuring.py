@@ -12,9 +12,9 @@ import pytest
 
 from daemon.figures import Asked, Figures, figures
 from daemon.measures import unfit
-from daemon.metricsettings import MetricSettings
 from daemon.model import OnDuplicateKey
 from daemon.places.folder import FolderPlace
+from daemon.settings.metrics import MetricSettings
 
 COLUMNS = ("timestamp", "event_name", "event_value", "event_metadata", "user", "timeuuid", "is_test")
 SCHEMA = pa.schema(

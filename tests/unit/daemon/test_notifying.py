@@ -28,7 +28,7 @@ from daemon.model import Found
 from daemon.news import NAMED, OVERLAP_SECONDS, Mark, News, beginning
 from daemon.notifying import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Notifier
 from daemon.receivers import way
-from daemon.watchsettings import NotifySettings, On
+from daemon.settings.watching import NotifySettings, On
 from tests.unit.daemon.conftest import NOON, Rig, dirty, good, killed
 
 ALL = [each for each in On if each is not On.NOTHING_ARRIVED]

@@ -12,12 +12,12 @@ from pydantic.fields import FieldInfo
 
 from daemon.complaints import rule
 from daemon.config import load
-from daemon.feedsettings import DialectSettings, FeedSettings, HoldSettings
-from daemon.metricsettings import FilterSettings, MetricSettings
 from daemon.settings import LISTS, Settings
-from daemon.watchsettings import NotifySettings
+from daemon.settings.feeds import DialectSettings, FeedSettings, HoldSettings
+from daemon.settings.metrics import FilterSettings, MetricSettings
+from daemon.settings.watching import NotifySettings
 
-FILE = Path(__file__).parents[3] / "deploy" / "blobdrop.toml"
+FILE = Path(__file__).parents[4] / "deploy" / "blobdrop.toml"
 #: Settings that stand in the file as comments: a # with nothing behind it.
 COMMENTED = re.compile(r"^#(?=[a-z\[])", re.MULTILINE)
 

@@ -20,7 +20,7 @@ from daemon.model import (
     ReadyNeeds,
     SignalGaps,
 )
-from daemon.sections import Section, twice
+from daemon.settings.sections import Section, twice
 
 
 class DialectSettings(Section):

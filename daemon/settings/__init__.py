@@ -17,14 +17,14 @@ from pydantic import (
 )
 
 from daemon.cloud.address import EXAMPLES, address, inside, is_az, is_url
-from daemon.feedsettings import BUILT_IN_FEEDS, FeedSettings
-from daemon.metricsettings import MetricSettings
 from daemon.model import (
     After,
     Limits,
 )
-from daemon.sections import Section, twice
-from daemon.watchsettings import HttpSettings, NotifySettings
+from daemon.settings.feeds import BUILT_IN_FEEDS, FeedSettings
+from daemon.settings.metrics import MetricSettings
+from daemon.settings.sections import Section, twice
+from daemon.settings.watching import HttpSettings, NotifySettings
 from validators.suggest import did_you_mean
 
 MB: Final = 1024**2

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from daemon.measures import EVENT_VALUE, Filter, Measure, Measured, Part, Relation
-from daemon.sections import Section
+from daemon.settings.sections import Section
 
 #: Characters of a metric's name, and of a kind of unit: as those of precomputed metrics.
 LONGEST_NAME = 127
