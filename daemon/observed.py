@@ -49,7 +49,7 @@ def _telling(settings: Settings, parts: Parts, environ: Mapping[str, str], *, on
     if not settings.notify:
         yield
         return
-    notifiers = list(importlib.import_module("daemon.receivers").notifiers(settings, parts, environ))
+    notifiers = list(importlib.import_module("daemon.notifying.receivers").notifiers(settings, parts, environ))
     try:
         for notifier in () if once else notifiers:
             notifier.start()

@@ -108,7 +108,7 @@ def _receivers(configuration: Configuration) -> Iterator[Finding]:
     wanted = configuration.settings.notify
     for one in wanted:
         try:
-            importlib.import_module("daemon.receivers").way(one, os.environ)
+            importlib.import_module("daemon.notifying.receivers").way(one, os.environ)
             by = f"the command {one.command[0]}" if one.command else "a webhook"
             yield Finding(f"notify: {one.name}", "fine", f"tells {', '.join(one.on)} by {by}")
             if one.secret:

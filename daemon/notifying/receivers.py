@@ -8,12 +8,12 @@ from pathlib import Path
 
 import structlog
 
-from daemon.delivering import Command, Way, Webhook
 from daemon.errors import ConfigError
 from daemon.keys import secret
 from daemon.ledger.opening import file_of
-from daemon.news import News
 from daemon.notifying import Notifier
+from daemon.notifying.news import News
+from daemon.notifying.ways import Command, Way, Webhook
 from daemon.parts import Parts
 from daemon.settings import Settings
 from daemon.settings.watching import NotifySettings, checked_webhook

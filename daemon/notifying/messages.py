@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from daemon.news import MOST_GROUPS, Group, Mark
+from daemon.notifying.news import MOST_GROUPS, Group, Mark
 from daemon.reports import iso
 from daemon.settings.watching import On
 

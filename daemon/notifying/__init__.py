@@ -17,12 +17,12 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from daemon.delivering import Way
 from daemon.durable import sync
 from daemon.errors import UndeliveredError, WorkError
 from daemon.ledger import Ledger
-from daemon.messages import message
-from daemon.news import Mark, News, beginning
+from daemon.notifying.messages import message
+from daemon.notifying.news import Mark, News, beginning
+from daemon.notifying.ways import Way
 
 #: Pauses after deliveries that failed, seconds: doubled from the first to the longest.
 FIRST_PAUSE_SECONDS: Final = 1.0

@@ -18,16 +18,16 @@ from typing import Any
 
 import pytest
 
-from daemon.delivering import ID, SIGNATURE, Command, Way, Webhook
 from daemon.errors import ConfigError, UndeliveredError
 from daemon.ledger.backup import back_up
 from daemon.ledger.days import Day
 from daemon.markers import Reading, Standing
-from daemon.messages import message
 from daemon.model import Found
-from daemon.news import NAMED, OVERLAP_SECONDS, Mark, News, beginning
 from daemon.notifying import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Notifier
-from daemon.receivers import way
+from daemon.notifying.messages import message
+from daemon.notifying.news import NAMED, OVERLAP_SECONDS, Mark, News, beginning
+from daemon.notifying.receivers import way
+from daemon.notifying.ways import ID, SIGNATURE, Command, Way, Webhook
 from daemon.settings.watching import NotifySettings, On
 from tests.unit.daemon.conftest import NOON, Rig, dirty, good, killed
 
