@@ -16,7 +16,7 @@ The way a file takes is the way to read this package:
 What was set aside comes back by a decision, which a command leaves in the ledger: `deciding` takes it up, `reviewing`
 judges the kept rows again (in a worker), and they go the same way on.
 
-A `_READY` marker, or a signal that lists days (`signalling`), says that all before an instant is there: `ready` waits
+A `_READY` marker, or a signal that lists days (`signals`), says that all before an instant is there: `ready` waits
 until that is final, and moves the watermark; `days` then closes the business days that are over, and has `figures`
 computed of them (in a worker).
 

@@ -20,8 +20,8 @@ from daemon.markers import AGAIN, MOST_BYTES, Reading, Standing, read
 from daemon.model import Feed, Found, ReadyNeeds, SignalGaps
 from daemon.parts import Parts
 from daemon.scopes import Scopes
-from daemon.signalling import Signalling
 from daemon.signals import Waits, understood
+from daemon.signals.reading import Signalling
 from daemon.sources.names import RECEIPTS, is_marker
 from daemon.tally import Tally
 from daemon.telling import discreet

@@ -203,7 +203,7 @@ def _describe(_say: Say, feed: Feed) -> ContractSummary:
 
 
 def _signal(_say: Say, found: Found, source: Source) -> Listed:
-    listed: Listed = importlib.import_module("daemon.signalfiles").read_days(found, source)
+    listed: Listed = importlib.import_module("daemon.signals.files").read_days(found, source)
     return listed
 
 

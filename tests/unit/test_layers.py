@@ -43,12 +43,12 @@ ORDER = (
     "daemon.quarantine",
     "daemon.contracts daemon.killable daemon.landing daemon.patience daemon.revisions daemon.salvage daemon.setaside",
     "daemon.evidence",
-    "daemon.figures daemon.pool daemon.prepare daemon.signalfiles",
+    "daemon.figures daemon.pool daemon.prepare daemon.signals.files",
     "daemon.reviewing",
     "daemon.preloaded daemon.workers",
     "daemon.health daemon.standing",
     "daemon.endpoint daemon.exposition",
-    "daemon.claims daemon.parts daemon.receipts daemon.retention daemon.settling daemon.signalling",
+    "daemon.claims daemon.parts daemon.receipts daemon.retention daemon.settling daemon.signals.reading",
     "daemon.superseding daemon.tidying",
     "daemon.committing daemon.notifying daemon.setbacks daemon.vetting",
     "daemon.deciding daemon.recovery",
@@ -60,6 +60,8 @@ ORDER = (
     "daemon.cli",
     "daemon.__main__",
 )
+#: The line of each.
+PLACES = {place: number for number, line in enumerate(ORDER) for place in line.split()}
 
 
 def test_daemon_and_validators_are_those_of_this_checkout() -> None:
@@ -94,11 +96,12 @@ def _name(path: Path) -> str:
 
 
 def _layer(name: str) -> int:
-    """Return the line on which a module stands; one inside a package stands where its package does."""
-    for number, line in enumerate(ORDER):
-        if any(name == place or ("." in place and name.startswith(f"{place}.")) for place in line.split()):
-            return number
-    raise AssertionError(f"{name} has no place in the order")
+    """Return the line on which a module stands; without one of its own it stands where its package does."""
+    place = name
+    while place not in PLACES:
+        place = place.rpartition(".")[0]
+        assert "." in place, f"{name} has no place in the order"
+    return PLACES[place]
 
 
 def _imported(path: Path) -> Iterator[str]:

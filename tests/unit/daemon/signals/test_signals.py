@@ -18,8 +18,8 @@ from daemon.ledger import Ledger
 from daemon.ledger.markers import Marker
 from daemon.markers import Standing
 from daemon.model import After, Found, SignalGaps
-from daemon.signalfiles import MOST_BYTES
 from daemon.signals import Listed, Waits, understood
+from daemon.signals.files import MOST_BYTES
 from tests.unit.daemon.conftest import Rig, good, killed
 
 #: 2026-03-02 at noon in UTC: 2026-03-01 is over in Etc/GMT+8.
@@ -254,7 +254,7 @@ def test_a_signal_that_breaks_its_worker_is_refused_after_some_goes(
     def break_off(*_: object) -> None:
         raise killed()
 
-    monkeypatch.setattr("daemon.signalfiles.read_days", break_off)
+    monkeypatch.setattr("daemon.signals.files.read_days", break_off)
     signal(later, "2026-03-01")
     turns(later, 8)
     assert standings(later) == ["unreadable"]
