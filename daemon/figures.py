@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from daemon.datafile import Part, encoding_of, path_of, writing
 from daemon.measures import Measure
-from daemon.measuring import measure
+from daemon.measures.queries import measure
 from daemon.model import DataFile, OnDuplicateKey
 from daemon.places import Place
 from daemon.restating import Changed, changed
