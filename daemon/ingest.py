@@ -19,7 +19,7 @@ from daemon.committing import Committing
 from daemon.deciding import Deciding
 from daemon.errors import BlobdropError, UndoneError
 from daemon.ledger.queries import IN_TABLE
-from daemon.lineup import Lineup
+from daemon.lineup import Lineup, bundles
 from daemon.model import (
     Drop,
     Outcome,
@@ -34,7 +34,6 @@ from daemon.recovery import recover
 from daemon.setbacks import Setbacks
 from daemon.settling import Settling
 from daemon.tally import Tally
-from daemon.units import bundles
 from daemon.vetting import Vetting
 
 #: Finished units wait at most so long for others to share their commit, while there are others.

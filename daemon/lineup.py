@@ -1,12 +1,16 @@
-"""The order in which units are worked: what is suspected of breaking its worker waits until nothing else does."""
+"""Which drops make a unit, and the order of units: what is suspected of breaking its worker waits for all others."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from daemon.model import Drop, Turn, Unit
 
+#: Small drops of one unit: at most so many, and so many bytes together. Large enough that a check's fixed cost and a
+#: data file's are shared, small enough that both cores have work and a reader waits for one commit only.
+UNIT_DROPS = 256
+UNIT_BYTES = 16 * 1024**2
 #: Units handed to the workers ahead of time, for each worker: one being worked and one waiting keep it busy.
 UNITS_PER_WORKER = 2
 #: A unit that has broken its worker is taken apart into so many. Two rounds find one drop among 256; each costs the
@@ -17,6 +21,21 @@ PIECES = 16
 PATIENCE_SECONDS = 0.3
 #: One by itself may have this many times as long: it holds up nobody but those that wait for a worker.
 ALONE_FACTOR = 4
+
+
+def bundles(drops: Sequence[Drop], processes: int) -> Iterator[Sequence[Drop]]:
+    """Yield groups of drops that make a unit each: large ones alone, small ones together, spread over the workers."""
+    bundle: list[Drop] = []
+    size = 0
+    most = max(1, min(UNIT_DROPS, -(-len(drops) // processes)))
+    for drop in drops:
+        if bundle and (len(bundle) >= most or size + drop.found.size > UNIT_BYTES):
+            yield bundle
+            bundle, size = [], 0
+        bundle.append(drop)
+        size += drop.found.size
+    if bundle:
+        yield bundle
 
 
 class Lineup:

@@ -33,7 +33,7 @@ ORDER = (
     "daemon.daybounds daemon.daycounts daemon.decisions daemon.keys daemon.measures.queries",
     "daemon.markers",
     "daemon.cloud daemon.signals",
-    "daemon.lines daemon.lineup daemon.quoting daemon.reports daemon.settings daemon.sources daemon.tally daemon.units",
+    "daemon.lines daemon.lineup daemon.quoting daemon.reports daemon.settings daemon.sources daemon.tally",
     "daemon.places daemon.telling",
     "daemon.cabinets",
     "daemon.datafile daemon.dayfiles daemon.ledger daemon.origins",
