@@ -1,4 +1,4 @@
-"""The composition root: settings -> a wired daemon. It alone names concrete sources and stores."""
+"""The composition root: settings -> a wired daemon. Concrete sources and stores come from `wiring`."""
 
 from __future__ import annotations
 

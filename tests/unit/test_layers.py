@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +88,15 @@ def test_validators_import_nothing_from_the_daemon() -> None:
     """They are used alone, in a notebook."""
     for path in ROOT.glob("validators/**/*.py"):
         assert not [used for used in _imported(path) if used.split(".")[0] == "daemon"], path
+
+
+def test_the_map_of_the_daemon_names_what_there_is() -> None:
+    """Newcomers begin with it: `name` is a module, `name/` a package."""
+    text = str(importlib.import_module("daemon").__doc__)
+    names = {*re.findall(r"`([a-z]+/?)`", text), *re.findall(r"(?m)^    ([a-z]+/?) ", text)} - {"validators"}
+    assert len(names) > 1
+    paths = [ROOT / "daemon" / (f"{name}__init__.py" if name.endswith("/") else f"{name}.py") for name in names]
+    assert not [path for path in paths if not path.is_file()]
 
 
 def _name(path: Path) -> str:
