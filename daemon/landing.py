@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from daemon.daycounts import DayCounts
-from daemon.entries import Entry
 from daemon.model import DataFile, DayRows, Drop, Outcome
-from daemon.origins import ORIGINS, labels
 from daemon.places import Place
 from daemon.quarantine import Quarantine
-from daemon.rejects import RejectedWriter
+from daemon.quarantine.entries import Entry
+from daemon.quarantine.origins import ORIGINS, labels
+from daemon.quarantine.rejects import RejectedWriter
 from daemon.reports import Report, Subject, judged_state, report
 from daemon.staging import Stage
 from validators.contract import Match

@@ -16,11 +16,11 @@ from structlog.typing import FilteringBoundLogger
 
 from daemon.cloud.address import quoted
 from daemon.durable import sync
-from daemon.entries import PAGE
 from daemon.errors import DiskError, NotFoundError, NotPermittedError, SourceError, WorkError
 from daemon.ledger import DropRow, Ledger
 from daemon.model import State
 from daemon.quarantine import Quarantine
+from daemon.quarantine.entries import PAGE
 from daemon.reports import Report, iso, summary
 from daemon.sources import Source
 from daemon.sources.names import RECEIPTS

@@ -18,8 +18,8 @@ from daemon.errors import DecisionError, FileProblem, NotFoundError
 from daemon.landing import Landing, Stages, day_of, subject_of
 from daemon.model import Feed, Limits, Outcome, Prepared, Rows, Setup, State
 from daemon.quarantine import Quarantine, read_report
+from daemon.quarantine.setaside import SetAside, kept
 from daemon.reports import Report, counted
-from daemon.setaside import SetAside, kept
 from validators.contract import Contract
 from validators.files import Nowhere, judge, refused
 from validators.judging import Policy

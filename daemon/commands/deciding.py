@@ -22,9 +22,9 @@ from daemon.errors import ConfigError, ContractError, DecisionError, FileProblem
 from daemon.ledger import DropRow, Ledger
 from daemon.model import Drop, Feed, Rows
 from daemon.quarantine import Quarantine
+from daemon.quarantine.setaside import kept
 from daemon.reports import iso
 from daemon.reviewing import preview, refuse_unwaivable
-from daemon.setaside import kept
 from validators.model import Problem
 from validators.rejudging import waivable
 from validators.suggest import did_you_mean

@@ -30,7 +30,7 @@ STEPS = (
     Point("intent", "daemon.ledger.records:Ledger.intend"),
     Point("rewritten file", "daemon.stores.delta:DeltaStore._without"),
     Point("table commit", "daemon.stores.transactions:Table.change"),
-    Point("superseded entry", "daemon.entries:rewrite"),
+    Point("superseded entry", "daemon.quarantine.entries:rewrite"),
     Point("record", "daemon.ledger.records:Ledger.record"),
     Point("archive", "daemon.sources.azure_settling:archive", number=2),
     Point("copy", "daemon.sources.azure_settling:_verify", number=2),

@@ -30,12 +30,12 @@ STEPS = (
     Point("fetch", "daemon.sources.folder:_Reading.__enter__"),
     Point("fetch of the second", "daemon.sources.folder:_Reading.__enter__", number=2),
     Point("end of the third's fetch", "daemon.sources.folder:_Reading.__exit__", number=3),
-    Point("rejected.csv", "daemon.rejects:RejectedWriter.close"),
-    Point("original", "daemon.entries:Entry.keep_original"),
-    Point("report.json", "daemon.entries:Entry.write_report"),
+    Point("rejected.csv", "daemon.quarantine.rejects:RejectedWriter.close"),
+    Point("original", "daemon.quarantine.entries:Entry.keep_original"),
+    Point("report.json", "daemon.quarantine.entries:Entry.write_report"),
     Point("report.html", "daemon.pages:html"),
-    Point("entry", "daemon.entries:Entry.publish"),
-    Point("second entry", "daemon.entries:Entry.publish", number=2),
+    Point("entry", "daemon.quarantine.entries:Entry.publish"),
+    Point("second entry", "daemon.quarantine.entries:Entry.publish", number=2),
     Point("row group", "daemon.datafile:Part.write"),
     Point("data file", "daemon.datafile:Part.close"),
     Point("second data file", "daemon.datafile:Part.close", number=2),
@@ -62,7 +62,9 @@ RECOVERY = (
     Point("discard", "daemon.stores.delta:DeltaStore.discard", once_killed_after="daemon.ledger.records:Ledger.intend"),
     Point("clear", "daemon.stores.delta:DeltaStore.clear", once_killed_after="daemon.datafile:Part.close"),
     Point("sweep", "daemon.stores.delta:DeltaStore.sweep", once_killed_after="daemon.datafile:Part.close"),
-    Point("recover", "daemon.ledger.records:Ledger.recover", once_killed_after="daemon.entries:Entry.publish"),
+    Point(
+        "recover", "daemon.ledger.records:Ledger.recover", once_killed_after="daemon.quarantine.entries:Entry.publish"
+    ),
 )
 #: Steps of the very first start.
 BEGINNING = (

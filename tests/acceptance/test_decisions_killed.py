@@ -18,7 +18,7 @@ from tests.acceptance.orders import HEADER, MIXED, mend_contract, set_up
 #: The steps of a decision's way, in their order.
 POINTS = (
     Point("worker begins", "daemon.reviewing:review"),
-    Point("entry beside the drop's own", "daemon.entries:Entry.publish", number=2),
+    Point("entry beside the drop's own", "daemon.quarantine.entries:Entry.publish", number=2),
     Point("intent", "daemon.ledger.records:Ledger.intend"),
     Point("table commit", "daemon.stores.delta:DeltaStore.commit"),
     Point("first entry in its place", "daemon.quarantine:Quarantine.promote"),

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon.decisions import Action, Decision
-from daemon.entries import REJECTED
 from daemon.ledger import DropRow
 from daemon.model import Drop
+from daemon.quarantine.entries import REJECTED
 from tests.acceptance.orders import BAD, CONTRACT, GOOD, HEADER
 from tests.unit.daemon.conftest import METRICS, Rig
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from daemon.decisions import Action, Decision
-from daemon.entries import coming
 from daemon.errors import LedgerError, StoreError, UndoneError, WorkerError
 from daemon.model import Batch, OnDuplicate, OnRevision, Outcome
 from daemon.quarantine import Quarantine
+from daemon.quarantine.entries import coming
 from daemon.stores.delta import DeltaStore
 from tests.unit.daemon.decided import MIXED, STRICT, Desk, orders
 

@@ -17,7 +17,7 @@ from typing import Self
 from daemon import pages
 from daemon.cabinets import REPORT, Cabinet
 from daemon.errors import DiskError
-from daemon.origins import ORIGINS
+from daemon.quarantine.origins import ORIGINS
 from daemon.reports import Report, encoded
 
 __all__ = ["NAME_BYTES", "PAGE", "REJECTED", "REPORT", "Entry", "coming", "disk", "rewrite", "safe_name"]

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from daemon.cabinets.folder import SYNC_ONE_BY_ONE, FolderCabinet
-from daemon.entries import NAME_BYTES, safe_name
 from daemon.errors import NotFoundError, WorkError
 from daemon.model import State
 from daemon.quarantine import Quarantine, read_report
+from daemon.quarantine.entries import NAME_BYTES, safe_name
 from daemon.reports import Report, Subject
 from validators.model import Rows
 

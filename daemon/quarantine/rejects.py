@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from daemon.errors import DiskError
-from daemon.origins import ORIGINS, OriginsWriter
-from daemon.quoting import quoting
+from daemon.quarantine.origins import ORIGINS, OriginsWriter
+from daemon.quarantine.quoting import quoting
 from validators.model import Chunk, Dialect, MalformedRecords, Numbers
 from validators.sentences import malformed_sentences
 from validators.texts import to_text

@@ -14,10 +14,10 @@ from typing import Final
 
 import pyarrow as pa
 
-from daemon.entries import REJECTED, safe_name
 from daemon.errors import DecisionError, WorkError
 from daemon.model import Drop, Feed, State
-from daemon.origins import ORIGINS, Origins, read_origins
+from daemon.quarantine.entries import REJECTED, safe_name
+from daemon.quarantine.origins import ORIGINS, Origins, read_origins
 from validators.errors import FileProblem
 from validators.model import Broken, Chunk, Dialect, Limits, Malformed, MalformedRecords, Mask
 from validators.readers import Reader, open_file

@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemon.cabinets import Cabinet, Kept
-from daemon.entries import PAGE, REPORT, Entry, coming, disk, rewrite
 from daemon.errors import DecisionError, NotFoundError, WorkError
 from daemon.feeds import folder_name
+from daemon.quarantine.entries import PAGE, REPORT, Entry, coming, disk, rewrite
 from daemon.reports import Report, parsed
 from validators.sentences import printable
 

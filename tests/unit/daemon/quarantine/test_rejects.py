@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.errors import WorkError
-from daemon.rejects import RejectedWriter
+from daemon.quarantine.rejects import RejectedWriter
 from validators.formulas import unguard
 from validators.model import Chunk, Dialect, Limits, Malformed, MalformedRecords
 from validators.readers import open_file
