@@ -9,13 +9,13 @@ from typing import Any
 
 from rich.console import Console
 
-from daemon import app, terminal, wiring
+from daemon import app, wiring
 from daemon.commands.looking import begun, refuse_unknown
 from daemon.commands.showing import Cell, Column, local, local_zone, print_json, print_table, say, state_cell
 from daemon.decisions import Decision, Standing, plain
 from daemon.errors import NotFoundError
 from daemon.quarantine import Listed, Quarantine
-from daemon.reports import SUPERSEDED, Report, iso
+from daemon.reports import SUPERSEDED, Report, iso, terminal
 from daemon.settings import Settings
 from validators.sentences import printable
 

@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from daemon import logs, terminal, wiring
+from daemon import logs, wiring
 from daemon.commands.showing import note, print_json
 from daemon.config import Configuration, load
 from daemon.contracts import contract_of, policy_of
@@ -26,7 +26,7 @@ from daemon.errors import ContractError, FileProblem, NotFoundError, WorkError
 from daemon.feeds import DEFAULT_CUSTOMER, Feeds, no_such_feed
 from daemon.landing import subject_of
 from daemon.model import Drop, Feed, Found
-from daemon.reports import Report, judged_state, report
+from daemon.reports import Report, judged_state, report, terminal
 from daemon.sources.folder import FolderSource
 from daemon.sources.moving import ARCHIVE, version_of
 from daemon.sources.names import left_out_path

@@ -14,11 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from daemon import pages
 from daemon.cabinets import REPORT, Cabinet
 from daemon.errors import DiskError
 from daemon.quarantine.origins import ORIGINS
-from daemon.reports import Report, encoded
+from daemon.reports import Report, encoded, pages
 
 __all__ = ["NAME_BYTES", "PAGE", "REJECTED", "REPORT", "Entry", "coming", "disk", "rewrite", "safe_name"]
 

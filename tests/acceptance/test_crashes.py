@@ -33,7 +33,7 @@ STEPS = (
     Point("rejected.csv", "daemon.quarantine.rejects:RejectedWriter.close"),
     Point("original", "daemon.quarantine.entries:Entry.keep_original"),
     Point("report.json", "daemon.quarantine.entries:Entry.write_report"),
-    Point("report.html", "daemon.pages:html"),
+    Point("report.html", "daemon.reports.pages:html"),
     Point("entry", "daemon.quarantine.entries:Entry.publish"),
     Point("second entry", "daemon.quarantine.entries:Entry.publish", number=2),
     Point("row group", "daemon.datafile:Part.write"),

@@ -38,7 +38,7 @@ ORDER = (
     "daemon.places daemon.telling",
     "daemon.cabinets",
     "daemon.datafile daemon.dayfiles daemon.ledger",
-    "daemon.complaints daemon.feeds daemon.logs daemon.pages daemon.staging daemon.terminal",
+    "daemon.complaints daemon.feeds daemon.logs daemon.staging",
     "daemon.config daemon.intake daemon.scopes daemon.stores",
     "daemon.quarantine",
     "daemon.contracts daemon.killable daemon.landing daemon.patience daemon.revisions daemon.salvage",

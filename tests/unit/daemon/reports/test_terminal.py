@@ -9,7 +9,7 @@ from rich.console import Console
 
 from daemon.model import State
 from daemon.reports import Report, Subject
-from daemon.terminal import plain, show
+from daemon.reports.terminal import plain, show
 from validators.model import Problem, Rows, Sample
 from validators.sentences import sentence
 

@@ -21,7 +21,7 @@ from daemon.reports import SUPERSEDED, Report, Subject, counted, sampled, summar
 from validators.model import Problem, Sample
 from validators.sentences import place, printable, sentence, shortened
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parents[1] / "templates"
 
 #: Characters of a cell that the page shows; `report.json` has up to 200.
 VALUE_CHARACTERS = 160

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from daemon.model import State
-from daemon.pages import NAMED_COLUMNS, RULES_IN_FULL, Beside, display, html, in_words, size_in_words
 from daemon.reports import Report, Subject, encoded, iso, judged_state, parsed, report, summary
+from daemon.reports.pages import NAMED_COLUMNS, RULES_IN_FULL, Beside, display, html, in_words, size_in_words
 from validators.model import Problem, Rows, Sample, Verdict
 from validators.sentences import sentence
 

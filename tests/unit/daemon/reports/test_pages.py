@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.model import State
-from daemon.pages import RULES_IN_FULL, TEXT_CHARACTERS, VALUE_CHARACTERS, Beside, display, html, page
 from daemon.reports import Report, Subject
+from daemon.reports.pages import RULES_IN_FULL, TEXT_CHARACTERS, VALUE_CHARACTERS, Beside, display, html, page
 from validators.model import Problem, Rows, Sample
 
 #: Texts that would be markup, styles, scripts, addresses or another order of reading where they are not escaped.

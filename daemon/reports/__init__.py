@@ -1,6 +1,6 @@
 """A verdict on one drop as a report: the value, its JSON, and what happened in one sentence. Pure.
 
-`pages.py` makes it a page, `terminal.py` text; the daemon and `blobdrop check` make the very same report here.
+`pages` makes it a page, `terminal` text; the daemon and `blobdrop check` make the very same report here.
 """
 
 from __future__ import annotations
