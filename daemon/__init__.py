@@ -6,7 +6,7 @@ The way a file takes is the way to read this package:
     intake      what a listing brings: new, complete, wanted by one of the `feeds`
     ingest      a batch from claim to settle: the only place where the stages meet
     lineup      which drops make a unit, and which is worked next: what is suspected of breaking its worker comes last
-    workers     worker processes that can be killed (`pool`, `killable`), forked from a warm parent (`warming`)
+    workers/    worker processes that can be killed, forked from a warm parent (`warming`)
     prepare     one unit of drops from bytes to outcomes (in a worker); readers and checks are `validators`
     landing     where judged rows land: `staging` for the good, `quarantine/` for the rest, with `reports/`
     vetting     what of the outcomes still holds when they are committed

@@ -38,7 +38,7 @@ from daemon.stores import Store
 from daemon.systemd import Signs, Systemd
 from daemon.tidying import Tidying
 from daemon.wiring import place_of, quarantine_of, source_of, store_of
-from daemon.workers import Workers
+from daemon.workers.executor import Workers
 
 MB = 1024**2
 

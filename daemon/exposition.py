@@ -29,7 +29,7 @@ from daemon.errors import WorkError
 from daemon.model import State
 from daemon.standing import Standings
 from daemon.tally import BOUNDS, Tally, Timing
-from daemon.workers import Workers
+from daemon.workers.executor import Workers
 from validators.sentences import printable
 
 #: Scopes whose lag is told, the greatest first.

@@ -14,7 +14,7 @@ from daemon.quarantine import Quarantine
 from daemon.sources import Source
 from daemon.stores import Store
 from daemon.tally import Tally
-from daemon.workers import Workers
+from daemon.workers.executor import Workers
 
 
 @dataclass(frozen=True, kw_only=True)

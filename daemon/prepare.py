@@ -20,11 +20,11 @@ import pyarrow as pa
 from daemon.contracts import contract_of, policy_of
 from daemon.digesting import digest, digesting
 from daemon.errors import ChangedError, FileProblem, SourceError, UnreachableError, WorkError
-from daemon.killable import told
 from daemon.landing import Landing, Stages, absent_from, day_of, rows_together
 from daemon.model import Drop, Feed, OnDuplicate, OnRevision, Outcome, Prepared, Setup, State, Unit
-from daemon.patience import Patience
 from daemon.revisions import REVISION, noted, reasoned, refusal
+from daemon.workers.killable import told
+from daemon.workers.patience import Patience
 from validators.files import FileJudging, Part, judge, refused
 from validators.judging import Judged, Policy, judge_rows
 from validators.model import Verdict

@@ -20,7 +20,7 @@ from daemon.ledger import Ledger
 from daemon.quarantine import Quarantine
 from daemon.sources import Source
 from daemon.stores import Store
-from daemon.workers import Workers
+from daemon.workers.executor import Workers
 
 #: Seconds between the beginnings of two rounds.
 PAUSE_SECONDS: Final = 3600.0

@@ -10,7 +10,7 @@ from daemon.errors import BlobdropError, DiskError, StoreError, UndoneError, Unr
 from daemon.lineup import Lineup, pieces
 from daemon.model import Drop, Outcome, State, Turn, Unit
 from daemon.parts import Parts
-from daemon.patience import GAVE_UP
+from daemon.workers.patience import GAVE_UP
 
 
 class Setbacks:

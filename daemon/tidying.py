@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from daemon.errors import BlobdropError
 from daemon.stores import Store
-from daemon.workers import Workers
+from daemon.workers.executor import Workers
 
 #: Seconds between two looks at a table: a look reads its log in a worker, so a stream of batches needs no more.
 PAUSE_SECONDS = 10.0

@@ -12,7 +12,7 @@ from multiprocessing import forkserver, resource_tracker
 from daemon.scratch import use_scratch
 
 #: The module that imports what does the work: pandas, pandera and pyarrow. Only the warm parent pays for it, once.
-PRELOADED = "daemon.preloaded"
+PRELOADED = "daemon.workers.preloaded"
 _CTRL_C = (signal.SIGINT,)
 
 

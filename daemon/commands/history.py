@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from daemon.commands.showing import Cell, Column, local, local_zone, print_json, print_table, say, state_cell
-from daemon.killable import FATAL
 from daemon.ledger import DropRow, Event, Ledger
 from daemon.model import State
+from daemon.workers.killable import FATAL
 from validators.sentences import printable
 
 #: Failed drops that `status` names, and the lines that it shows of what their workers wrote.

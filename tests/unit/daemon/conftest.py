@@ -29,17 +29,17 @@ from daemon.ledger import Ledger
 from daemon.loop import Loop, Pace
 from daemon.model import After, Batch, Drop, Feed, Limits, Prepared, Setup, State, Unit
 from daemon.parts import Parts, Rules
-from daemon.patience import GAVE_UP
 from daemon.places import Place
 from daemon.places.folder import FolderPlace
-from daemon.pool import LostError
 from daemon.prepare import prepare
 from daemon.quarantine import Quarantine
 from daemon.ready import Ready
 from daemon.sources.memory import MemorySource
 from daemon.stores import Store
 from daemon.stores.delta import DeltaStore
-from daemon.workers import Workers, _figures
+from daemon.workers.executor import Workers, _figures
+from daemon.workers.patience import GAVE_UP
+from daemon.workers.pool import LostError
 from tests.corpus import text
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ from daemon.reports import Report, Subject
 from daemon.retention import Expiry, Retention
 from daemon.sources.folder import FolderSource
 from daemon.stores.delta import DeltaStore
-from daemon.workers import Workers
+from daemon.workers.executor import Workers
 from validators.model import Rows
 
 DAY = 86_400.0

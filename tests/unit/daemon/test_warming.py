@@ -18,6 +18,6 @@ def test_starting_it_imports_nothing_slow_here() -> None:
 
 def test_what_it_holds_has_asked_arrow_for_no_memory() -> None:
     """Arrow's allocator reserves a gigabyte of addresses at the first byte, which count against a worker's limit."""
-    program = "import daemon.preloaded, pyarrow; print(pyarrow.default_memory_pool().max_memory())"
+    program = "import daemon.workers.preloaded, pyarrow; print(pyarrow.default_memory_pool().max_memory())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "0"

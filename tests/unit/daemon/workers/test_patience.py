@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from daemon.patience import GAVE_UP
+from daemon.workers.patience import GAVE_UP
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def ended(body: str, seconds: float | None = 0.2) -> int:
     """Return the exit code of a process that does this with so much patience."""
     program = (
-        "import re, signal, time\nimport daemon.patience as module\nfrom daemon.patience import Patience\n"
+        "import re, signal, time\n"
+        "import daemon.workers.patience as module\nfrom daemon.workers.patience import Patience\n"
         f"module.READING_SECONDS = 0.0\npatience = Patience({seconds})\n{body}"
     )
     return subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, timeout=30).returncode

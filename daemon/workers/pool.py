@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError, Future
 from multiprocessing.connection import wait
 from typing import Any, Final, TypeVar
 
-from daemon.killable import At, Done, Killable, Ours, Raised, Ready, Said, Task
+from daemon.workers.killable import At, Done, Killable, Ours, Raised, Ready, Said, Task
 
 T = TypeVar("T")
 

@@ -18,13 +18,13 @@ from typing import TypeVar
 from daemon.decisions import Review
 from daemon.errors import UndoneError, WorkerError
 from daemon.figures import Asked, Figures
-from daemon.killable import Say
 from daemon.model import ContractSummary, Feed, Found, Prepared, Setup, Unit
-from daemon.pool import LostError, Pool, RaisedError, StartError
 from daemon.signals import Listed
 from daemon.sources import Source
 from daemon.stores import Store
 from daemon.warming import warm
+from daemon.workers.killable import Say
+from daemon.workers.pool import LostError, Pool, RaisedError, StartError
 
 T = TypeVar("T")
 

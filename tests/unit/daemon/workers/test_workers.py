@@ -17,14 +17,14 @@ import pytest
 
 from daemon.cabinets.folder import FolderCabinet
 from daemon.errors import BlobdropError, ContractError, FileProblem, StoreError, UndoneError, WorkerError
-from daemon.killable import Raised, Say
 from daemon.model import Drop, Limits, Setup, State, Unit
 from daemon.places.folder import FolderPlace
-from daemon.pool import LostError, RaisedError, StartError
 from daemon.quarantine import Quarantine
 from daemon.sources.folder import FolderSource
 from daemon.stores.memory import MemoryStore
-from daemon.workers import Workers
+from daemon.workers.executor import Workers
+from daemon.workers.killable import Raised, Say
+from daemon.workers.pool import LostError, RaisedError, StartError
 from tests.unit.daemon.conftest import METRICS, NOON, good
 
 MEMORY_MB = 768

@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 import pytest
 
 from daemon.errors import StoreError
-from daemon.killable import TOLD_LINES, Say, told
-from daemon.pool import LostError, Pool, RaisedError, StartError
 from daemon.warming import warm
+from daemon.workers.killable import TOLD_LINES, Say, told
+from daemon.workers.pool import LostError, Pool, RaisedError, StartError
 
 #: Longer than any task here takes.
 LONG = 60.0
