@@ -19,8 +19,8 @@ What was set aside comes back by a decision, which a command leaves in the ledge
 judges the kept rows again (in a worker), and they go the same way on.
 
 A `_READY` marker (`markers`), or a signal that lists days (`signals/`), says that all before an instant is there:
-`ready` waits until that is final, and moves the watermark; `days` then closes the business days that are over, and has
-their `figures` computed, with the metrics that the settings define (`measures/`; in a worker).
+`ready` waits until that is final, and moves the watermark; `days/` then closes the business days that are over, and has
+their figures computed, with the metrics that the settings define (`measures/`; in a worker).
 
 Around it: `config` reads the `settings/`, `wiring` makes folders or containers of them, `app` joins all, `loop` goes
 round, `cli/` is the command line, and `commands/` is what it does; `retention` lets go what was kept long enough,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from daemon.config import Configuration, Settings
-from daemon.days import Closing
+from daemon.days.closing import Closing
 from daemon.errors import ConfigError, ContractError, LedgerMissingError, LedgerOldError, WorkerError
 from daemon.feeds import Feeds
 from daemon.health import Health

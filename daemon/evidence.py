@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from daemon.daybounds import last_complete
+from daemon.days.bounds import last_complete
 from daemon.digesting import digest
 from daemon.errors import SourceError
 from daemon.feeds import Feeds

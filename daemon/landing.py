@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from daemon.daycounts import DayCounts
+from daemon.days.counts import DayCounts
 from daemon.model import DataFile, DayRows, Drop, Outcome
 from daemon.places import Place
 from daemon.quarantine import Quarantine

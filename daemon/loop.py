@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
-from daemon.days import Closing
+from daemon.days.closing import Closing
 from daemon.errors import UnreachableError, WorkError
 from daemon.ingest import Ingest
 from daemon.intake import Arrivals, Intake

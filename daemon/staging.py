@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from daemon.datafile import DATE, ROW_GROUP_ROWS, plain_schema, repeating
-from daemon.daycounts import iso_day
 from daemon.dayfiles import DayFiles, Key
+from daemon.days.counts import iso_day
 from daemon.errors import StoreError
 from daemon.model import DataFile
 from daemon.places import Place

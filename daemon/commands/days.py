@@ -10,7 +10,7 @@ from daemon import app, wiring
 from daemon.commands.explaining import OPEN, day_of, print_explained, said
 from daemon.commands.looking import NOTHING_YET, begun
 from daemon.commands.showing import Column, plural, print_json, print_table, say
-from daemon.daybounds import last_complete
+from daemon.days.bounds import last_complete
 from daemon.ledger import Ledger
 from daemon.ledger.dayrows import Change
 from daemon.ledger.days import Scope

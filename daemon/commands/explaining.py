@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from daemon.commands.showing import plural, print_json, say
-from daemon.daybounds import FIRST_DAY, LAST_DAY, bounds
+from daemon.days.bounds import FIRST_DAY, LAST_DAY, bounds
 from daemon.errors import ConfigError
 from daemon.ledger import Ledger
 from daemon.ledger.days import Day, DayRow, Scope

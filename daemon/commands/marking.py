@@ -11,7 +11,7 @@ from daemon import app, wiring
 from daemon.commands.looking import begun
 from daemon.commands.showing import print_json, say
 from daemon.config import Configuration
-from daemon.daybounds import last_complete
+from daemon.days.bounds import last_complete
 from daemon.errors import ConfigError
 from daemon.feeds import CUSTOMER, DEFAULT_CUSTOMER, no_such_feed
 from daemon.markers import read, told

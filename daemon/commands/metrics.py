@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from daemon import app, wiring
 from daemon.commands.looking import begun
 from daemon.commands.showing import Column, print_json, print_table, say
+from daemon.days.restating import GONE
 from daemon.errors import NotFoundError
 from daemon.model import METRIC_DAYS
-from daemon.restating import GONE
 from daemon.stores import Store
 from validators.suggest import did_you_mean
 

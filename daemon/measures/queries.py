@@ -1,4 +1,4 @@
-"""The metrics of a day's rows, by DuckDB: what each unit comes to, for `figures` to sum up.
+"""The metrics of a day's rows, by DuckDB: what each unit comes to, for `days.figures` to sum up.
 
 Names, keys and values of the configuration are parameters of the queries; columns are quoted, and are only such as the
 rows have.

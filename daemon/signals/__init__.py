@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from daemon.daybounds import bounds, last_complete
+from daemon.days.bounds import bounds, last_complete
 from daemon.markers import AHEAD_SECONDS, EARLIEST, Reading, Standing, judge, told
 
 #: Days that a sentence lists.

@@ -15,9 +15,9 @@ from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import TypeVar
 
+from daemon.days.figures import Asked, Figures
 from daemon.decisions import Review
 from daemon.errors import UndoneError, WorkerError
-from daemon.figures import Asked, Figures
 from daemon.model import ContractSummary, Feed, Found, Prepared, Setup, Unit
 from daemon.signals import Listed
 from daemon.sources import Source
@@ -212,7 +212,7 @@ def _compact(_say: Say, store: Store, feed: str, target_bytes: int, min_files: i
 
 
 def _figures(_say: Say, asked: Asked) -> Figures:
-    found: Figures = importlib.import_module("daemon.figures").figures(asked)
+    found: Figures = importlib.import_module("daemon.days.figures").figures(asked)
     return found
 
 

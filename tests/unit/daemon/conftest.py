@@ -20,9 +20,9 @@ from structlog.typing import FilteringBoundLogger
 from daemon.cabinets.folder import FolderCabinet
 from daemon.claims import Claims
 from daemon.committing import Committing
-from daemon.days import Closing
+from daemon.days.closing import Closing
+from daemon.days.figures import Asked, Figures
 from daemon.feeds import Feeds
-from daemon.figures import Asked, Figures
 from daemon.ingest import Ingest
 from daemon.intake import Intake
 from daemon.ledger import Ledger

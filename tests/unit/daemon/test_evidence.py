@@ -12,7 +12,7 @@ from daemon.evidence import closed_days, watermarks
 from daemon.sources.folder import FolderSource
 from daemon.stores.memory import MemoryStore
 from tests.unit.daemon.conftest import METRICS
-from tests.unit.daemon.test_closing import FIRST
+from tests.unit.daemon.days.test_closing import FIRST
 
 EVENTS = replace(METRICS, name="events", paths=("events/**", "{customer}/events/**"))
 

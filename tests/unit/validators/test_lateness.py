@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.daybounds import last_complete
+from daemon.days.bounds import last_complete
 from validators.contract import Contract
 from validators.days import SECONDS_PER_DAY, least_clock
 from validators.files import check_file

@@ -19,7 +19,7 @@ from daemon.sources.memory import MemorySource
 from tests.corpus.text import HEADER
 from tests.unit.daemon.commands.conftest import Place
 from tests.unit.daemon.conftest import Rig, good
-from tests.unit.daemon.test_closing import FIRST, LATER, SCOPE, drop, mark, metric_days, rows, run
+from tests.unit.daemon.days.test_closing import FIRST, LATER, SCOPE, drop, mark, metric_days, rows, run
 from tests.unit.daemon.test_ready import fail
 
 

@@ -13,7 +13,7 @@ from daemon.model import Late
 from tests.corpus.text import HEADER
 from tests.unit.daemon.commands.conftest import Place
 from tests.unit.daemon.conftest import Rig
-from tests.unit.daemon.test_closing import LATER, drop, mark, rows, run
+from tests.unit.daemon.days.test_closing import LATER, drop, mark, rows, run
 
 EVERY = {"name": None, "customer": None, "versions": False, "json": True}
 

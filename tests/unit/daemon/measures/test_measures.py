@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from daemon.figures import Asked, Figures, figures
+from daemon.days.figures import Asked, Figures, figures
 from daemon.measures import unfit
 from daemon.model import OnDuplicateKey
 from daemon.places.folder import FolderPlace

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daemon.daybounds import bounds
+from daemon.days.bounds import bounds
 from daemon.ledger import Ledger
 from daemon.ledger.markers import Marker
 from daemon.markers import Standing

@@ -16,7 +16,7 @@ from daemon.model import METRIC_DAYS, Late
 from daemon.places import Place
 from tests.corpus.text import HEADER
 from tests.unit.daemon.conftest import Rig, killed
-from tests.unit.daemon.test_closing import FIRST, LATER, SCOPE, Killed, drop, mark, metric_days, one, rows, run
+from tests.unit.daemon.days.test_closing import FIRST, LATER, SCOPE, Killed, drop, mark, metric_days, one, rows, run
 
 BOTH = rows(1, 2) + rows(2, 3).removeprefix(HEADER)
 

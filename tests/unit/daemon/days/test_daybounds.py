@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.daybounds import LONGEST_GAP, bounds, day_at, gaps, last_complete
+from daemon.days.bounds import LONGEST_GAP, bounds, day_at, gaps, last_complete
 from daemon.errors import ConfigError
 from validators.days import days_of
 from validators.kinds import Kind
