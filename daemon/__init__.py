@@ -8,7 +8,7 @@ The way a file takes is the way to read this package:
     lineup      which drops make a unit, and which is worked next: what is suspected of breaking its worker comes last
     workers/    worker processes that can be killed, forked from a warm parent (`warming`)
     prepare     one unit of drops from bytes to outcomes (in a worker); readers and checks are `validators`
-    landing     where judged rows land: `staging` for the good, `quarantine/` for the rest, with `reports/`
+    landing     where judged rows land: `staging/` for the good, `quarantine/` for the rest, with `reports/`
     vetting     what of the outcomes still holds when they are committed
     stores/     the tables: one transaction for each batch; their files are in `places/`, quarantine is in `cabinets/`
     ledger/     what has happened to every drop

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from daemon.datafile import Part, encoding_of, path_of, writing
 from daemon.days.restating import Changed, changed
 from daemon.measures import Measure
 from daemon.measures.queries import measure
 from daemon.model import DataFile, OnDuplicateKey
 from daemon.places import Place
+from daemon.staging.datafile import Part, encoding_of, path_of, writing
 
 if TYPE_CHECKING:
     import duckdb

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from daemon.datafile import DATE, plain_schema
 from daemon.errors import StoreError
+from daemon.staging.datafile import DATE, plain_schema
 
 #: The engine's own columns, after the contract's, in this order.
 OWN = ("customer", DATE, "_drop", "_row", "_ingested_at", "_waived")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
-from daemon.datafile import DATE, path_of
 from daemon.model import DataFile
 from daemon.places import Place
+from daemon.staging.datafile import DATE, path_of
 from daemon.stores.rewriting import Live, groups, merged
 from daemon.stores.transactions import Change, Table
 

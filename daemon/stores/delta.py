@@ -10,11 +10,11 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from daemon.datafile import DATE, path_of, writing
 from daemon.errors import StoreError
 from daemon.model import Batch, DataFile, Held
 from daemon.places import Place
 from daemon.staging import staged
+from daemon.staging.datafile import DATE, path_of, writing
 from daemon.stores.columns import added, arranged
 from daemon.stores.compacting import clear, compact, has_begun
 from daemon.stores.contents import held_in

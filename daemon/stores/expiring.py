@@ -9,8 +9,8 @@ import re
 import time
 from collections.abc import Collection, Iterator
 
-from daemon.datafile import DATE
 from daemon.places import Place
+from daemon.staging.datafile import DATE
 from daemon.stores.transactions import LOG, Table
 
 #: How often the properties are tried again because a batch came first.

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from daemon.datafile import DATE, writing
 from daemon.errors import StoreError
 from daemon.model import Batch, DataFile, Held
 from daemon.places import Place
 from daemon.places.folder import FolderPlace
 from daemon.staging import staged
+from daemon.staging.datafile import DATE, writing
 from daemon.stores.columns import added, arranged, widened
 from daemon.stores.contents import held_of
 from daemon.stores.expiring import strays

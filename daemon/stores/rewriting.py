@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from daemon.datafile import ROW_GROUP_ROWS, Part, day_of, encoding_of
 from daemon.errors import StoreError
 from daemon.model import DataFile
 from daemon.places import Place
+from daemon.staging.datafile import ROW_GROUP_ROWS, Part, day_of, encoding_of
 from daemon.stores.columns import widened
 
 #: A row group of merged rows is written at the latest with so many bytes.

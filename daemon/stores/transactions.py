@@ -19,10 +19,10 @@ from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from daemon.datafile import DATE
 from daemon.errors import StoreError
 from daemon.model import DataFile
 from daemon.places import REMOTE, File, Place
+from daemon.staging.datafile import DATE
 from daemon.stores.rewriting import Live
 
 #: What another writer may have made of a table without our rewriting of its files going wrong. Deletion vectors and

@@ -36,9 +36,9 @@ STEPS = (
     Point("report.html", "daemon.reports.pages:html"),
     Point("entry", "daemon.quarantine.entries:Entry.publish"),
     Point("second entry", "daemon.quarantine.entries:Entry.publish", number=2),
-    Point("row group", "daemon.datafile:Part.write"),
-    Point("data file", "daemon.datafile:Part.close"),
-    Point("second data file", "daemon.datafile:Part.close", number=2),
+    Point("row group", "daemon.staging.datafile:Part.write"),
+    Point("data file", "daemon.staging.datafile:Part.close"),
+    Point("second data file", "daemon.staging.datafile:Part.close", number=2),
     Point("entries on the disk", "daemon.quarantine:Quarantine.flush"),
     Point("intent", "daemon.ledger.records:Ledger.intend"),
     Point("file without a revision's rows", "daemon.stores.delta:DeltaStore._without"),
@@ -60,8 +60,8 @@ STEPS = (
 RECOVERY = (
     Point("forget", "daemon.ledger.records:Ledger.forget", once_killed_after="daemon.ledger.records:Ledger.intend"),
     Point("discard", "daemon.stores.delta:DeltaStore.discard", once_killed_after="daemon.ledger.records:Ledger.intend"),
-    Point("clear", "daemon.stores.delta:DeltaStore.clear", once_killed_after="daemon.datafile:Part.close"),
-    Point("sweep", "daemon.stores.delta:DeltaStore.sweep", once_killed_after="daemon.datafile:Part.close"),
+    Point("clear", "daemon.stores.delta:DeltaStore.clear", once_killed_after="daemon.staging.datafile:Part.close"),
+    Point("sweep", "daemon.stores.delta:DeltaStore.sweep", once_killed_after="daemon.staging.datafile:Part.close"),
     Point(
         "recover", "daemon.ledger.records:Ledger.recover", once_killed_after="daemon.quarantine.entries:Entry.publish"
     ),

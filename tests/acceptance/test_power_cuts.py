@@ -20,7 +20,7 @@ CREATE, CHANGE = "daemon.stores.transactions:create", "daemon.stores.transaction
 INTEND, RECORD = "daemon.ledger.records:Ledger.intend", "daemon.ledger.records:Ledger.record"
 FINISH, SETTLED = "daemon.ledger.records:Ledger.finish", "daemon.ledger.records:Ledger.settled"
 SETTLE, MOVE = "daemon.sources.folder:FolderSource.settle", "daemon.sources.moving:rename_new"
-PART, HOLDS = "daemon.datafile:Part.__init__", "daemon.stores.delta:DeltaStore.holds"
+PART, HOLDS = "daemon.staging.datafile:Part.__init__", "daemon.stores.delta:DeltaStore.holds"
 SYNC_LOG = "daemon.stores.transactions:sync_log"
 STEPS = (CREATE, CHANGE, INTEND, RECORD, FINISH, SETTLED, SETTLE, MOVE, PART, HOLDS)
 

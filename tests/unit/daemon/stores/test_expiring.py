@@ -9,8 +9,8 @@ from pathlib import Path
 from deltalake import CommitProperties, DeltaTable
 from deltalake.transaction import RemoveAction
 
-from daemon.datafile import DATE, day_of
 from daemon.places.folder import FolderPlace
+from daemon.staging.datafile import DATE, day_of
 from daemon.stores.delta import DeltaStore
 from tests.unit.daemon.stores.conftest import FEED, Tables
 

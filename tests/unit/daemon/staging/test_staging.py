@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from daemon.datafile import ROW_GROUP_ROWS
 from daemon.errors import StoreError
 from daemon.model import DataFile
 from daemon.places.folder import FolderPlace
 from daemon.staging import Stage, staged
+from daemon.staging.datafile import ROW_GROUP_ROWS
 
 FIRST = dt.date(2026, 3, 1)
 

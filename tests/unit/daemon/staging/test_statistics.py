@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from daemon.statistics import TEXT_CHARACTERS, statistics
+from daemon.staging.statistics import TEXT_CHARACTERS, statistics
 
 
 def found(tmp_path: Path, *, rows_per_group: int = 100, nan: tuple[str, ...] = (), **columns: Any) -> dict[str, Any]:

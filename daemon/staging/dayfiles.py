@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from daemon.datafile import Encoding, Part, encoding_of, path_of, writing
 from daemon.model import DataFile
 from daemon.places import Place
+from daemon.staging.datafile import Encoding, Part, encoding_of, path_of, writing
 
 #: Files finished at once, when reading and judging are done and nobody else is at work.
 FINISHED_TOGETHER = 2

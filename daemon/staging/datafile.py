@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from daemon.errors import StoreError
 from daemon.model import DataFile
 from daemon.places import REMOTE, Place
-from daemon.statistics import plain, statistics
+from daemon.staging.statistics import plain, statistics
 
 #: The partition column of every table: the row's day. It is in the file's path and never in the file.
 DATE = "date"

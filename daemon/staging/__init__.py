@@ -17,12 +17,12 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from daemon.datafile import DATE, ROW_GROUP_ROWS, plain_schema, repeating
-from daemon.dayfiles import DayFiles, Key
 from daemon.days.counts import iso_day
 from daemon.errors import StoreError
 from daemon.model import DataFile
 from daemon.places import Place
+from daemon.staging.datafile import DATE, ROW_GROUP_ROWS, plain_schema, repeating
+from daemon.staging.dayfiles import DayFiles, Key
 from validators.model import Mask, Numbers
 from validators.texts import flat
 

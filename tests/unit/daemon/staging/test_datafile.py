@@ -12,7 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from daemon.datafile import (
+from daemon.durable import sync
+from daemon.errors import StoreError
+from daemon.places.folder import FolderPlace
+from daemon.staging.datafile import (
     REPEATS,
     ROW_GROUP_ROWS,
     Encoding,
@@ -23,9 +26,6 @@ from daemon.datafile import (
     plain_schema,
     writing,
 )
-from daemon.durable import sync
-from daemon.errors import StoreError
-from daemon.places.folder import FolderPlace
 
 PLAIN = Encoding(dictionary=())
 
