@@ -17,7 +17,6 @@ from daemon.config import Configuration, Settings
 from daemon.days.closing import Closing
 from daemon.errors import ConfigError, ContractError, LedgerMissingError, LedgerOldError, WorkerError
 from daemon.feeds import Feeds
-from daemon.health import Health
 from daemon.ingest import Ingest
 from daemon.intake import Intake
 from daemon.ledger import Ledger
@@ -37,6 +36,7 @@ from daemon.stopping import handling, leave, stopping
 from daemon.stores import Store
 from daemon.systemd import Signs, Systemd
 from daemon.tidying import Tidying
+from daemon.watching.health import Health
 from daemon.wiring import place_of, quarantine_of, source_of, store_of
 from daemon.workers.executor import Workers
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from daemon.health import Health
 from daemon.parts import Parts
 from daemon.settings import Settings
-from daemon.standing import Standings
+from daemon.watching.health import Health
+from daemon.watching.standing import Standings
 
 #: Seconds that a stop waits for messages that are being delivered, all together.
 STOP_SECONDS: Final = 2.0
@@ -37,8 +37,8 @@ def observed(
 @contextmanager
 def _answering(settings: Settings, parts: Parts, health: Health) -> Iterator[None]:
     standings = Standings(parts.ledger, parts.store, tuple(parts.feeds))
-    exposition = importlib.import_module("daemon.exposition").Exposition(parts.tally, standings, parts.workers)
-    answering = importlib.import_module("daemon.endpoint").answering
+    exposition = importlib.import_module("daemon.watching.exposition").Exposition(parts.tally, standings, parts.workers)
+    answering = importlib.import_module("daemon.watching.endpoint").answering
     with answering(settings.http.place, exposition.page, health) as (host, port):
         parts.log.info("http.listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         yield

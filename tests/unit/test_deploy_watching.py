@@ -14,9 +14,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.exposition import Exposition
-from daemon.standing import Standings
 from daemon.tally import Timing
+from daemon.watching.exposition import Exposition
+from daemon.watching.standing import Standings
 from tests.unit.daemon.conftest import Rig
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from daemon import __version__
 from daemon.errors import EndpointError
-from daemon.health import Answer, Health
+from daemon.watching.health import Answer, Health
 
 #: Seconds that a request, and a connection that is kept open, may take to say something.
 REQUEST_SECONDS: Final = 5.0

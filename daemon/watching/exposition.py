@@ -27,8 +27,8 @@ from prometheus_client.exposition import choose_encoder
 from daemon import __version__
 from daemon.errors import WorkError
 from daemon.model import State
-from daemon.standing import Standings
 from daemon.tally import BOUNDS, Tally, Timing
+from daemon.watching.standing import Standings
 from daemon.workers.executor import Workers
 from validators.sentences import printable
 

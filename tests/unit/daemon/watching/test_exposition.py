@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.exposition import MOST_SCOPES, Exposition
 from daemon.ledger.days import Day
 from daemon.markers import Reading, Standing
 from daemon.model import Found
-from daemon.standing import GOOD_SECONDS, REST, Kept, Standings
 from daemon.tally import BOUNDS, MOST_RULES, OTHER_RULES, Tally, Timing
+from daemon.watching.exposition import MOST_SCOPES, Exposition
+from daemon.watching.standing import GOOD_SECONDS, REST, Kept, Standings
 from tests.unit.daemon.conftest import Clock, Rig, dirty, good, killed
 
 Samples = dict[tuple[str, ...], float]

@@ -18,10 +18,10 @@ from structlog.testing import capture_logs
 
 from daemon import app
 from daemon.config import load
-from daemon.endpoint import MOST_AT_ONCE, answering
 from daemon.errors import ConfigError, EndpointError
-from daemon.health import HANGS_SECONDS, LISTING_SECONDS, Health
 from daemon.places.folder import FolderPlace
+from daemon.watching.endpoint import MOST_AT_ONCE, answering
+from daemon.watching.health import HANGS_SECONDS, LISTING_SECONDS, Health
 from tests.unit.daemon.conftest import Rig
 
 
@@ -87,7 +87,7 @@ def test_nothing_can_be_sent_to_it(health: Health) -> None:
 def test_watchers_that_say_nothing_keep_no_other_one_out_for_long(
     health: Health, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.endpoint._Requests.timeout", 0.2)
+    monkeypatch.setattr("daemon.watching.endpoint._Requests.timeout", 0.2)
     with served(health) as url:
         host, _, port = url.removeprefix("http://").partition(":")
         silent = [socket.create_connection((host, int(port))) for _ in range(MOST_AT_ONCE)]
