@@ -24,7 +24,7 @@ their figures computed, with the metrics that the settings define (`measures/`; 
 
 Around it: `config` reads the `settings/`, `wiring` makes folders or containers of them, `app` joins all, `loop` goes
 round, `cli/` is the command line, and `commands/` is what it does; `retention` lets go what was kept long enough,
-`salvage` puts a lost ledger together. `watching/` answers those who watch, `notifying/` tells people, `receipts` tell
+`salvage/` puts a lost ledger together. `watching/` answers those who watch, `notifying/` tells people, `receipts` tell
 customers. Values travel frozen (`model`); only sources, stores, ledger and quarantine change the world.
 
 What always holds: each row ends in exactly one place, each drop's rows once, whatever is killed when; the source is

@@ -13,7 +13,6 @@ from daemon.commands.looking import begun
 from daemon.commands.showing import Column, note, plural, print_json, print_table, say
 from daemon.config import Configuration
 from daemon.errors import LedgerError, NotFoundError
-from daemon.evidence import closed_days, gather, identity_of, newest_batches, watermarks
 from daemon.feeds import Feeds
 from daemon.ledger import DropRow, Ledger
 from daemon.ledger.backup import back_up, damage
@@ -24,6 +23,7 @@ from daemon.ledger.rebuilding import put_in_place, write
 from daemon.ledger.tables import HEAD
 from daemon.model import State
 from daemon.salvage import Salvage, salvage
+from daemon.salvage.evidence import closed_days, gather, identity_of, newest_batches, watermarks
 
 #: More rows than any ledger has: all of them.
 EVERY = 2**31 - 1

@@ -42,7 +42,6 @@ ORDER = (
     "daemon.config daemon.intake daemon.scopes daemon.stores",
     "daemon.quarantine",
     "daemon.contracts daemon.landing daemon.revisions daemon.salvage daemon.workers.killable daemon.workers.patience",
-    "daemon.evidence",
     "daemon.days.figures daemon.prepare daemon.signals.files",
     "daemon.reviewing",
     "daemon.workers",

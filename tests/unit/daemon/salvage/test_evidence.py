@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from daemon.evidence import closed_days, watermarks
+from daemon.salvage.evidence import closed_days, watermarks
 from daemon.sources.folder import FolderSource
 from daemon.stores.memory import MemoryStore
 from tests.unit.daemon.conftest import METRICS
