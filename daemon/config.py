@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from daemon.complaints import Place, complaints, nearest
 from daemon.errors import ConfigError
 from daemon.measures import Measure
 from daemon.model import Feed
 from daemon.settings import LISTS, SQLITE, Settings
+from daemon.settings.complaints import Place, complaints, nearest
 
 __all__ = ["Configuration", "Settings", "load", "variable_of"]
 

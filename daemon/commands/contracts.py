@@ -15,7 +15,6 @@ from daemon import app, logs, wiring
 from daemon.cloud.address import address
 from daemon.cloud.credentials import credential
 from daemon.commands.showing import Column, plural, print_json, print_table, say, shown
-from daemon.complaints import HIDDEN, SECRET, masked
 from daemon.config import DEFAULT, Configuration, load
 from daemon.contracts import describe
 from daemon.errors import ConfigError, ContractError
@@ -24,6 +23,7 @@ from daemon.ledger import FeedSummary
 from daemon.measures import unfit
 from daemon.model import ContractSummary, Feed
 from daemon.settings import LISTS, Settings
+from daemon.settings.complaints import HIDDEN, SECRET, masked
 from daemon.settings.sections import Section
 from validators.sentences import printable
 

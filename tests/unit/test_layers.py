@@ -38,7 +38,7 @@ ORDER = (
     "daemon.places daemon.telling",
     "daemon.cabinets",
     "daemon.ledger",
-    "daemon.complaints daemon.feeds daemon.logs daemon.staging",
+    "daemon.feeds daemon.logs daemon.staging",
     "daemon.config daemon.intake daemon.scopes daemon.stores",
     "daemon.quarantine",
     "daemon.contracts daemon.landing daemon.revisions daemon.salvage daemon.workers.killable daemon.workers.patience",

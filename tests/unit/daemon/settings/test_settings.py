@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic.fields import FieldInfo
 
-from daemon.complaints import rule
 from daemon.config import load
 from daemon.settings import LISTS, Settings
+from daemon.settings.complaints import rule
 from daemon.settings.feeds import DialectSettings, FeedSettings, HoldSettings
 from daemon.settings.metrics import FilterSettings, MetricSettings
 from daemon.settings.watching import NotifySettings

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.complaints import masked, rule
 from daemon.config import load
 from daemon.errors import ConfigError
 from daemon.settings import LimitSettings, SourceSettings, WorkerSettings
+from daemon.settings.complaints import masked, rule
 
 FEED = '[[feeds]]\nname = "orders"\npaths = ["orders/**"]\ncontract = "orders.py:Orders"\n'
 NOTIFY = '[[notify]]\nname = "ops"\non = ["day_held"]\nwebhook = "https://h.example/x"\n'
