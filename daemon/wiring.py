@@ -16,6 +16,7 @@ from daemon.cloud.address import Address, address, inside, is_az
 from daemon.cloud.credentials import credential, endpoint_of
 from daemon.config import Settings
 from daemon.errors import ConfigError
+from daemon.feeds import Feeds
 from daemon.places import Place
 from daemon.places.folder import FolderPlace
 from daemon.quarantine import Quarantine
@@ -31,10 +32,12 @@ def source_of(settings: Settings, environ: Environ = os.environ) -> Archiving:
     """Return the source that `source.url` names; a container's key comes from the environment.
 
     Raises:
-        ConfigError: a key in the environment is of no use.
+        ConfigError: a key in the environment is of no use, or a feed's pattern cannot be understood.
     """
     if settings.source.is_container:
-        source: Archiving = importlib.import_module("daemon.sources.azure").azure_source(settings.source, environ)
+        is_signal = Feeds([feed.feed(Path()) for feed in settings.feeds]).is_signal
+        module = importlib.import_module("daemon.sources.azure")
+        source: Archiving = module.azure_source(settings.source, environ, is_signal=is_signal)
         return source
     return FolderSource(folder(settings.source.url, "source.url"), settle_seconds=settings.source.settle_seconds)
 

@@ -24,7 +24,7 @@ from daemon.sources.at_once import at_once, in_order
 from daemon.sources.azure_listing import PAGE, Listing, ahead, refusal
 from daemon.sources.azure_notes import Notes
 from daemon.sources.azure_reading import bring, spool_folder
-from daemon.sources.names import left_out_path
+from daemon.sources.names import in_signals, left_out_path
 
 log = structlog.get_logger()
 
@@ -50,8 +50,10 @@ class Options:
     spool_bytes: int = 2**40
 
 
-def azure_source(settings: SourceSettings, environ: Mapping[str, str]) -> AzureSource:
-    """Return the source that the settings ask for, with the key that the environment has.
+def azure_source(
+    settings: SourceSettings, environ: Mapping[str, str], *, is_signal: Callable[[str], bool] = in_signals
+) -> AzureSource:
+    """Return the source that the settings ask for, with the key that the environment has; `is_signal` as for it.
 
     Raises:
         ConfigError: the key is of no use.
@@ -72,17 +74,27 @@ def azure_source(settings: SourceSettings, environ: Mapping[str, str]) -> AzureS
         connections=settings.requests,
         spool_bytes=settings.spool_mb * MB,
     )
-    return AzureSource(place, opened, options)
+    return AzureSource(place, opened, options, is_signal)
 
 
 class AzureSource:
     """A container, or what is below a folder of it."""
 
-    def __init__(self, place: Address, credential: Credential, options: Options) -> None:
-        """Connect to nothing yet."""
+    def __init__(
+        self,
+        place: Address,
+        credential: Credential,
+        options: Options,
+        is_signal: Callable[[str], bool] = in_signals,
+    ) -> None:
+        """Connect to nothing yet.
+
+        `is_signal` tells by a blob's name whether it is a signal: like a marker it is listed without bytes too, as
+        somebody has to be told that it says nothing, and not that what it brings is still to come.
+        """
         self._place, self._credential, self._options = place, credential, options
         self._base = f"{place.url}/{quoted(place.prefix)}"
-        self._notes = Notes()
+        self._notes = Notes(is_signal)
         self._growing: frozenset[str] = frozenset()
         self._ahead_seconds = 0.0
         self._listing: Listing | None = None
@@ -111,7 +123,7 @@ class AzureSource:
         self._ahead_seconds = ahead(reply)
 
     def list(self) -> Iterator[Found]:
-        """Yield every drop and marker, page by page as they come.
+        """Yield every drop, marker and signal, page by page as they come.
 
         What is no drop yet, and why, is logged once for as long as it lasts: uploads that are under way, blobs
         without bytes, blobs in the tier Archive.

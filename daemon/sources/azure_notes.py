@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 
 from daemon.sources.azure_listing import Blob
-from daemon.sources.names import is_marker
+from daemon.sources.names import in_signals, is_marker
 
 log = structlog.get_logger()
 
@@ -28,8 +29,9 @@ DOTTED: Final = ("blob_name_unusable", "no URL can name it, for a part of it is 
 class Notes:
     """What one listing after the other has shown."""
 
-    def __init__(self) -> None:
-        """Know of nothing yet."""
+    def __init__(self, is_signal: Callable[[str], bool] = in_signals) -> None:
+        """Know of nothing yet; `is_signal` tells by a name whether a blob is a signal."""
+        self._is_signal = is_signal
         self._told: frozenset[tuple[str, str]] = frozenset()
         self._noted: dict[Note, list[str]] = {}
 
@@ -39,7 +41,7 @@ class Notes:
 
     def takes(self, blob: Blob) -> bool:
         """Tell whether a blob is no drop now, and note why."""
-        note = _why(blob)
+        note = self._why(blob)
         if note is None:
             return False
         self._noted.setdefault(note, []).append(blob.name)
@@ -55,16 +57,15 @@ class Notes:
                 log.warning(event, more=len(fresh) - NAMED, note=means)
         self._told = frozenset((event, name) for (event, _), names in self._noted.items() for name in names)
 
-
-def _why(blob: Blob) -> Note | None:
-    if not blob.etag:
-        return UPLOADING
-    if blob.is_frozen:
-        return FROZEN
-    if blob.copying not in ("", "success"):
-        return COPIED
-    if not blob.size and not is_marker(blob.name):
-        return EMPTY
-    if "." in blob.name and not {".", ".."}.isdisjoint(blob.name.split("/")):
-        return DOTTED
-    return None
+    def _why(self, blob: Blob) -> Note | None:
+        if not blob.etag:
+            return UPLOADING
+        if blob.is_frozen:
+            return FROZEN
+        if blob.copying not in ("", "success"):
+            return COPIED
+        if not blob.size and not (is_marker(blob.name) or self._is_signal(blob.name)):
+            return EMPTY
+        if "." in blob.name and not {".", ".."}.isdisjoint(blob.name.split("/")):
+            return DOTTED
+        return None

@@ -36,16 +36,18 @@ def test_markers_and_signals_of_a_container_close_days_and_their_verdicts_are_to
     container.put("globex/metrics/_READY.json", json.dumps({"timestamp": FIRST * 1000}).encode())
     container.put("acme/signals/march.csv", b"finished_date\n2026-03-02\n")
     container.put("acme/signals/bad.csv", b"finish\n2026-03-02\n")
+    container.put("acme/metrics/signals/empty.csv", b"")
 
     summary = site.once(code=1)
 
     assert [day["date"] for day in summary["days_closed"]] == ["2026-03-01", "2026-03-02"]
-    assert summary["markers"] == {"applied": 3, "refused": 4}
+    assert summary["markers"] == {"applied": 3, "refused": 5}
     assert receipt(container, "acme/metrics/_READY") == [("metrics", "applied")]
     assert receipt(container, "acme/metrics/_READY.txt") == [("metrics", "unreadable")]
     assert receipt(container, "globex/metrics/_READY.json") == [("metrics", "milliseconds")]
     assert receipt(container, "acme/signals/march.csv") == [("events", "applied"), ("metrics", "applied")]
     assert receipt(container, "acme/signals/bad.csv") == [("events", "unreadable"), ("metrics", "unreadable")]
+    assert receipt(container, "acme/metrics/signals/empty.csv") == [("metrics", "unreadable")]
     assert {name for name in container.names() if not name.startswith(("_receipts/", "_archive/"))} == set()
     assert {(row["customer"], row["date"].day, row["sum"]) for row in metric_days(site)} == {
         ("acme", 1, 190.0),

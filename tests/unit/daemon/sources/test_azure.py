@@ -19,12 +19,15 @@ from azure.storage.blob import (
 )
 from structlog.testing import capture_logs
 
+from daemon import wiring
 from daemon.cloud.address import address
 from daemon.cloud.client import Deadlines
 from daemon.cloud.credentials import CONNECTION_STRING, EMULATOR_KEY, SAS_TOKEN, credential
 from daemon.errors import ChangedError, NotPermittedError, SourceError, UnreachableError
+from daemon.feedsettings import FeedSettings
 from daemon.model import After, Found
-from daemon.settings import SourceSettings
+from daemon.settings import Settings, SourceSettings
+from daemon.settings.feeds import FeedSettings
 from daemon.sources.azure import AzureSource, Options, azure_source
 from daemon.sources.azure_reading import PART, SPOOL
 from tests.azurite.running import Container
@@ -150,6 +153,28 @@ def test_blobs_without_bytes_and_uploads_in_progress_are_no_drops_and_said_once(
     assert {each["name"] for each in first} == {"empty.csv", "uploading.csv"}
     assert second == []
     assert set(listed(source)) == {"_READY", "uploading.csv"}
+
+
+def test_a_signal_without_bytes_is_listed_and_a_drop_in_a_feeds_own_folder_of_that_name_is_not(
+    container: Container, source: AzureSource
+) -> None:
+    container.put("acme/signals/march.csv", b"")
+    container.put("own/signals/a.csv", b"")
+    container.put("signals/", b"")
+    assert set(listed(source)) == {"acme/signals/march.csv", "own/signals/a.csv"}, "by their names alone"
+
+    environ = {CONNECTION_STRING: container.connection_string}
+    paths = ("own/signals/**", "metrics/**")
+    feed = FeedSettings(name="own", paths=paths, contract="validators.metrics:precomputed_metrics")
+    settings = Settings(source=SourceSettings(url=container.url), feeds=(feed,))
+    knows_feeds = wiring.source_of(settings, environ)
+
+    with capture_logs() as said:
+        (found,) = knows_feeds.list()
+    assert found.name == "acme/signals/march.csv"
+    assert [(each["event"], each["name"]) for each in said] == [("blob_empty", "own/signals/a.csv")]
+    with knows_feeds.fetch(found) as path:
+        assert path.read_bytes() == b""
 
 
 def test_of_many_blobs_without_bytes_a_few_are_named(container: Container, source: AzureSource) -> None:
