@@ -7,7 +7,7 @@ the decision, so that doing it again overwrites. Runs in a worker process; knows
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from validators.contract import Contract
 from validators.files import Nowhere, judge, refused
 from validators.judging import Policy
 from validators.model import Verdict
-from validators.rejudging import waivable
+from validators.rejudging import NEVER_WAIVED, waivable
 from validators.suggest import did_you_mean
 
 
@@ -140,6 +140,28 @@ def refuse_unwaivable(rules: Iterable[str], contract: Contract, broken: Iterable
             )
         hint = did_you_mean(rule, sorted({*names, *may})) or can
         raise DecisionError(f"there is no rule '{rule}'; {hint}")
+
+
+def refuse_unknown(rule: str, contract: Contract, broken: Collection[str]) -> None:
+    """Refuse a rule that nobody knows, as it is mistyped.
+
+    Args:
+        rule: that drops of a feed are to be chosen by.
+        contract: the feed's of today.
+        broken: the rules that rows of the feed's drops break, or have broken.
+
+    Raises:
+        NotFoundError: names the rule that was probably meant, or those that are broken.
+    """
+    known = {*broken, *waivable(contract), *NEVER_WAIVED}
+    if rule not in known:
+        names = ", ".join(sorted(broken))
+        hint = did_you_mean(rule, sorted(broken)) or did_you_mean(rule, sorted(known))
+        broken_ones = f"the feed's drops have broken {names}" if names else "the feed's drops have broken none"
+        raise NotFoundError(
+            f"there is no rule {rule!r}: no drop of the feed has broken one of this name, and its contract has none; "
+            f"{hint or broken_ones}"
+        )
 
 
 def _refuse_other(what: Review, verdict: Verdict, folder: Path) -> None:

@@ -19,15 +19,15 @@ from daemon.config import Configuration
 from daemon.contracts import contract_of
 from daemon.decisions import Action, Decision, Review, Standing, plain
 from daemon.errors import ConfigError, ContractError, DecisionError, FileProblem, NotFoundError
+from daemon.feeds import no_such_feed
 from daemon.ledger import DropRow, Ledger
 from daemon.model import Drop, Feed, Rows
 from daemon.quarantine import Quarantine
 from daemon.quarantine.setaside import kept
 from daemon.reports import iso
-from daemon.reviewing import preview, refuse_unwaivable
+from daemon.reviewing import preview, refuse_unknown, refuse_unwaivable
 from validators.model import Problem
 from validators.rejudging import waivable
-from validators.suggest import did_you_mean
 
 _NOUN: Final = {Action.RELEASE: "released", Action.WAIVE: "waived", Action.DISCARD: "discarded"}
 
@@ -217,14 +217,16 @@ def _fitting(desk: _Desk, feed: str, rule: str | None, customer: str | None) -> 
     """Return the feed's drops that can be released.
 
     Raises:
-        NotFoundError: there is no such feed.
+        ContractError: the feed's contract cannot be loaded.
+        NotFoundError: there is no such feed, or no such rule.
     """
     if feed not in desk.feeds:
-        names = ", ".join(desk.feeds)
-        hint = did_you_mean(feed, tuple(desk.feeds))
-        raise NotFoundError(f"there is no feed {feed!r}; {hint or f'there are {names}'}")
+        raise no_such_feed(feed, tuple(desk.feeds))
     decisions = desk.ledger.decisions
     rows = decisions.fitting(feed, rule=rule, customer=customer)
+    if rule is not None and not rows and rule not in (broken := decisions.rules_of(feed)):
+        with _quiet(feed):
+            refuse_unknown(rule, contract_of(desk.feeds[feed]), broken)
     return [row for row in rows if not decisions.hindrance(row, Action.RELEASE, desk.feeds[feed])]
 
 

@@ -99,6 +99,12 @@ class Decisions:
         decided = self.of(row.id for row in wanted)
         return tuple(row for row in wanted if not _settled(decided.get(row.id, ())))
 
+    def rules_of(self, feed: str) -> frozenset[str]:
+        """Return the rules that rows of the feed's drops break, whatever was decided of them or came in their place."""
+        query = sa.select(drops.c.rules).where(drops.c.feed == feed, drops.c.state.in_(DECIDABLE))
+        with self._database.reading() as connection:
+            return frozenset(rule for rules in connection.execute(query).scalars() for rule, *_ in rules or ())
+
     def hindrance(self, row: DropRow, action: Action, feed: Feed) -> str:
         """Return why a drop cannot be decided on so, as it stands now; empty when it can."""
         if row.state not in DECIDABLE:

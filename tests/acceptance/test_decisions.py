@@ -145,6 +145,7 @@ def test_what_cannot_be_decided_is_refused_with_the_reason(orders: Blobdrop) -> 
     orders.once(code=1)
     assert "name one drop, or the feed" in refused(orders, "release")
     assert "there is no feed 'ordrs'; did you mean 'orders'?" in refused(orders, "release", "--feed", "ordrs")
+    assert "there is no rule 'isn'" in refused(orders, "release", "--feed", "orders", "--rule", "isn")
     assert "did you mean orders/good.csv" in refused(orders, "release", "goood.csv")
     assert "it is ingested" in refused(orders, "release", "good.csv")
     waive = ("waive", "a.csv", "--reason", "x", "--rule", "isin", "--rule")
