@@ -213,7 +213,7 @@ class Ready:
         """Settle the markers whose verdicts are in the ledger. One that fails is tried again later."""
         now, done = self._clock(), []
         for found in self._markers.unsettled(now):
-            if self._receipts:
+            if self._receipts and self._markers.is_newest(found):
                 self._leave_receipt(found)
             try:
                 if not found.name.endswith("/"):

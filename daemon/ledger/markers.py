@@ -124,6 +124,14 @@ class Markers:
         this = (markers.c.uri == found.uri, markers.c.version == found.version)
         return self._markers(sa.select(markers).where(*this).order_by(markers.c.id))
 
+    def is_newest(self, found: Found) -> bool:
+        """Tell whether no later version of the object is known."""
+        this, later = markers.alias(), markers.alias()
+        query = sa.select(later.c.id).join(this, sa.and_(this.c.uri == later.c.uri, this.c.id < later.c.id))
+        query = query.where(this.c.uri == found.uri, this.c.version == found.version, later.c.version != found.version)
+        with self._database.reading() as connection:
+            return connection.execute(query.limit(1)).first() is None
+
     def counts(self) -> dict[Standing, int]:
         """Return how many markers have which verdict."""
         query = sa.select(markers.c.standing, sa.func.count()).group_by(markers.c.standing)

@@ -50,8 +50,12 @@ def _listed(connection: sa.Connection, scope: Scope) -> set[str]:
 
 
 def give(connection: sa.Connection, number: int, verdict: Weighed, now: float) -> None:
-    """Note the verdict on the marker of this number."""
-    values: dict[str, Any] = {"standing": verdict.standing.value, "note": storable(verdict.note), "judged_at": now}
+    """Note the verdict on the marker of this number.
+
+    One that was settled with another verdict is to be settled again, which changes nothing but its receipt.
+    """
+    told = {"standing": verdict.standing.value, "note": storable(verdict.note), "judged_at": now}
+    values: dict[str, Any] = {**told, "settled_at": None}
     if verdict.instant is not None:
         values["instant"] = verdict.instant
     connection.execute(markers.update().where(markers.c.id == number).values(**values))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,8 +18,9 @@ from hypothesis import strategies as st
 from daemon.days.bounds import bounds
 from daemon.ledger import Ledger
 from daemon.ledger.markers import Marker
-from daemon.markers import Standing
+from daemon.markers import Reading, Standing
 from daemon.model import After, Found, SignalGaps
+from daemon.ready import Ready
 from daemon.signals import Listed, Waits, understood
 from daemon.signals.files import MOST_BYTES
 from tests.unit.daemon.conftest import Rig, good, killed
@@ -284,6 +287,51 @@ def test_a_day_is_waited_for_that_no_signal_lists(waits: Rig) -> None:
     turns(waits)
     assert standings(waits) == ["applied", "applied", "applied"]
     assert watermark(waits) == end("2026-02-27")
+
+
+def receipt(rig: Rig, name: str) -> list[str]:
+    told: dict[str, Any] = json.loads(rig.source.letters[f"_receipts/{name}.json"])
+    return [each["verdict"] for each in told["verdicts"]]
+
+
+def test_the_receipt_of_a_signal_that_waited_for_days_says_when_they_have_come(waits: Rig) -> None:
+    waits.loop._ready = Ready(waits.parts, waits.ingest.tallied, receipts=True)
+    for number, day in (("first", 25), ("second", 27)):
+        signal(waits, f"2026-02-{day}", name=f"metrics/signals/{number}.csv")
+        turns(waits)
+    assert receipt(waits, "metrics/signals/second.csv") == ["gap"]
+    signal(waits, "2026-02-26", name="metrics/signals/third.csv")
+    turns(waits)
+    assert receipt(waits, "metrics/signals/second.csv") == ["applied"]
+    assert all(marker.settled_at is not None for marker in told(waits))
+    assert len(waits.source.archived) == 3
+
+
+def test_an_earlier_version_of_a_signal_says_nothing_over_the_receipt_of_the_later_one(waits: Rig) -> None:
+    waits.loop._ready = Ready(waits.parts, waits.ingest.tallied, receipts=True)
+    for day in (25, 27, 29):
+        signal(waits, f"2026-02-{day}" if day < 29 else "2026-03-01")
+        turns(waits)
+    signal(waits, "2026-02-26", name="metrics/signals/other.csv")
+    turns(waits)
+    assert standings(waits) == ["applied", "applied", "gap", "applied"]
+    assert receipt(waits, "metrics/signals/s.csv") == ["gap"]
+
+
+def test_a_receipt_that_a_crash_has_kept_from_being_written_again_is_written_at_the_next_start(waits: Rig) -> None:
+    waits.loop._ready = Ready(waits.parts, waits.ingest.tallied, receipts=True)
+    signal(waits, "2026-02-25", name="metrics/signals/first.csv")
+    signal(waits, "2026-02-27", name="metrics/signals/second.csv", modified=1_001.0)
+    turns(waits)
+    marker = Found(uri="m", name="metrics/_READY", version="1", size=1, modified=1_002.0)
+    reading = {("metrics", "default"): Reading(instant=end("2026-02-26"))}
+    waits.ledger.markers.add(marker, reading, {}, NOW)
+    waits.ledger.markers.judge(waits.ledger.markers.waiting()[0], NOW, Waits(zone="Etc/GMT+8"))
+    waits.crash()
+    waits.start()
+    waits.loop._ready = Ready(waits.parts, waits.ingest.tallied, receipts=True)
+    turns(waits)
+    assert receipt(waits, "metrics/signals/second.csv") == ["applied"]
 
 
 def test_a_signal_takes_effect_as_far_as_its_days_go_without_a_gap(waits: Rig) -> None:
