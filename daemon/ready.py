@@ -7,20 +7,20 @@ before). What comes later does not hold it up. A signal is a marker that lists d
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from daemon.errors import ChangedError, SourceError
 from daemon.feeds import Feeds
 from daemon.intake import Arrivals
 from daemon.ledger.markers import NO_SCOPE, Marker, Scope
 from daemon.markers import AGAIN, MOST_BYTES, Reading, Standing, read
-from daemon.model import Feed, Found, ReadyNeeds, SignalGaps
+from daemon.model import Feed, Found, ReadyNeeds
 from daemon.parts import Parts
 from daemon.scopes import Scopes
-from daemon.signals import Waits, understood
+from daemon.signals import Waits, understood, waits_of
 from daemon.signals.reading import Signalling
 from daemon.sources.names import RECEIPTS, is_marker
 from daemon.tally import Tally
@@ -202,10 +202,7 @@ class Ready:
     def _waits(self, scope: Scope) -> Waits | None:
         """Return what a feed needs that waits for days which no signal lists; None for one that does not."""
         feed: Feed | None = self._feeds.get(scope[0])
-        if feed is None or feed.signal_gaps is SignalGaps.INFER:
-            return None
-        first = min(self._store.days(*scope), default=None)
-        return Waits(zone=feed.timezone, first=dt.date.fromisoformat(first) if first else None)
+        return waits_of(feed, partial(self._store.days, *scope)) if feed is not None else None
 
     # ---------------------------------------------------------------- THE END
 

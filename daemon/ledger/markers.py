@@ -175,7 +175,7 @@ class Markers:
                 return
             for scope, reading in readings.items():
                 waits = reading.standing is Standing.WAITING
-                row = {**found_columns(found), **_said(scope, reading), "seen_at": now}
+                row = {**found_columns(found), **said(scope, reading), "seen_at": now}
                 row["judged_at"] = None if waits else now
                 (number,) = connection.execute(markers.insert().returning(markers.c.id), row).one()
                 uris = (uri for uri, whose in before.items() if whose == scope) if waits else ()
@@ -274,7 +274,8 @@ def _open(*, failed: bool) -> moves.Where:
     return drops.c.state.in_(states), drops.c.superseded_by.is_(None)
 
 
-def _said(scope: Scope, reading: Reading) -> dict[str, Any]:
+def said(scope: Scope, reading: Reading) -> dict[str, Any]:
+    """Return the columns of what a marker says to a scope, with its standing."""
     return {
         "feed": scope[0],
         "customer": storable(scope[1]),

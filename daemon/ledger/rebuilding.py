@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,13 @@ from daemon.ledger.database import Database
 from daemon.ledger.days import Day
 from daemon.ledger.daytables import days, markers
 from daemon.ledger.hold import lock_of
+from daemon.ledger.markers import said
 from daemon.ledger.moves import insert
 from daemon.ledger.opening import make_tables
 from daemon.ledger.queries import chunked
 from daemon.ledger.rows import Kind, found_columns, outcome_columns, storable
 from daemon.ledger.tables import batches, drops, events
-from daemon.markers import Standing
+from daemon.markers import Reading, Standing
 from daemon.model import Found, Outcome
 
 #: A feed's name and a customer's.
@@ -61,13 +62,23 @@ class ClosedDay:
     at: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """A marker or signal that lies in the archive, for one of its scopes; its verdict is given anew."""
+
+    found: Found
+    scope: Scope
+    #: With its verdict.
+    reading: Reading
+
+
 def write(
     path: Path,
     known: Sequence[Known],
     newest: Mapping[str, int],
     *,
     closed: Sequence[ClosedDay] = (),
-    watermarks: Mapping[Scope, float] | None = None,
+    heard: Sequence[Heard] = (),
     identity: str,
     now: float,
 ) -> None:
@@ -78,7 +89,7 @@ def write(
         known: every drop; ids are unique, and so are uris with versions.
         newest: the number of the newest batch that each table holds.
         closed: the days that are closed, which also say up to where the watermarks were.
-        watermarks: what archived markers say of that, unix seconds.
+        heard: the archived markers and signals, those of each scope in the order in which they came.
         identity: of the lost ledger, under which the tables count; empty for a new one.
         now: unix seconds.
 
@@ -97,9 +108,22 @@ def write(
             insert(connection, events, [_event(one, now) for one in chunk])
             dayrows.bring(connection, [one.outcome for one in chunk], 0)
         insert(connection, days, [_day(one, newest.get(one.feed, 0)) for one in closed])
-        insert(connection, markers, list(_markers(closed, watermarks or {}, now)))
+        insert(
+            connection,
+            markers,
+            [*_lost(closed, now), *(_marker(one.found, one.scope, one.reading, now) for one in heard)],
+        )
     with _explained(path):
         sync(path)
+
+
+def up_to(closed: Iterable[ClosedDay]) -> dict[Scope, float]:
+    """Return up to where the watermarks were when days were closed, unix seconds."""
+    newest: dict[Scope, float] = {}
+    for one in closed:
+        scope = (one.feed, one.customer)
+        newest[scope] = max(one.watermark, newest.get(scope, 0.0))
+    return newest
 
 
 def put_in_place(unfinished: Path, ledger: Path, now: float) -> Path | None:
@@ -181,26 +205,18 @@ def _day(one: ClosedDay, as_of: int) -> dict[str, Any]:
     }
 
 
-def _markers(closed: Sequence[ClosedDay], watermarks: Mapping[Scope, float], now: float) -> Iterator[dict[str, Any]]:
+def _lost(closed: Iterable[ClosedDay], now: float) -> Iterator[dict[str, Any]]:
     """Yield for each scope a marker that stands for those that are lost."""
-    newest = dict(watermarks)
-    for one in closed:
-        scope = (one.feed, one.customer)
-        newest[scope] = max(one.watermark, newest.get(scope, 0.0))
-    for (feed, customer), watermark in newest.items():
-        name = f"{customer}/{feed}"
-        yield {
-            **found_columns(Found(uri=f"lost:{quote(name)}", name=name, version="", size=0, modified=watermark)),
-            "feed": feed,
-            "customer": customer,
-            "instant": int(watermark),
-            "text": "",
-            "standing": Standing.APPLIED.value,
-            "note": "from archived markers and the days that are closed; the verdicts before are lost",
-            "seen_at": now,
-            "judged_at": now,
-            "settled_at": now,
-        }
+    for scope, watermark in up_to(closed).items():
+        name = "/".join(reversed(scope))
+        found = Found(uri=f"lost:{quote(name)}", name=name, version="", size=0, modified=watermark)
+        note = "from the days that are closed; the markers and verdicts before are lost"
+        yield _marker(found, scope, Reading(standing=Standing.APPLIED, instant=int(watermark), note=note), now)
+
+
+def _marker(found: Found, scope: Scope, reading: Reading, now: float) -> dict[str, Any]:
+    times = dict.fromkeys(("seen_at", "judged_at", "settled_at"), now)
+    return {**found_columns(found), **said(scope, reading), **times}
 
 
 @contextmanager

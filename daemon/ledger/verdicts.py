@@ -64,14 +64,13 @@ def give(connection: sa.Connection, number: int, verdict: Weighed, now: float) -
 def close_gaps(connection: sa.Connection, scope: Scope, waits: Waits, now: float) -> None:
     """Have signals take effect whose days waited for days that are loaded now."""
     watermark, listed = watermark_of(connection, scope), _listed(connection, scope)
-    query = sa.select(markers.c.id, markers.c.days, markers.c.standing).where(
+    query = sa.select(markers.c.id, markers.c.days, markers.c.standing, markers.c.instant).where(
         markers.c.feed == scope[0],
         markers.c.customer == scope[1],
         markers.c.standing.in_((Standing.GAP, Standing.APPLIED)),
         markers.c.days.is_not(None),
     )
-    for number, days, standing in connection.execute(query).all():
+    for number, days, standing, instant in connection.execute(query).all():
         verdict = loaded_since(days, listed, watermark or 0, waits)
-        is_more = verdict is not None and (verdict.instant or 0) > (watermark or 0)
-        if verdict is not None and (is_more or standing == Standing.GAP):
+        if verdict is not None and (standing == Standing.GAP or (verdict.instant or 0) > instant):
             give(connection, number, verdict, now)

@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -15,12 +16,13 @@ from daemon.digesting import digest
 from daemon.errors import SourceError
 from daemon.feeds import Feeds
 from daemon.ledger import DropRow
-from daemon.ledger.rebuilding import ClosedDay, Scope
-from daemon.markers import MOST_BYTES, read
-from daemon.model import METRIC_DAYS, Feed, Found
+from daemon.ledger.rebuilding import ClosedDay, Heard, Scope, up_to
+from daemon.markers import MOST_BYTES, Reading, Standing, read
+from daemon.model import METRIC_DAYS, Feed, Found, Held
 from daemon.quarantine import Quarantine
 from daemon.salvage import Evidence, Object
 from daemon.scopes import Scopes
+from daemon.signals import Listed, replayed, understood, waits_of
 from daemon.sources import Archived, Archiving
 from daemon.sources.names import is_marker
 from daemon.stores import Store
@@ -78,31 +80,103 @@ def newest_batches(store: Store, tables: Iterable[str]) -> Mapping[str, int]:
     return {table: store.last_batch(table) for table in tables}
 
 
-def watermarks(source: Archiving, feeds: Collection[Feed]) -> Mapping[Scope, int]:
-    """Return for each scope the newest instant that its archived markers say, by the verdicts of when they came there.
+def tellers(source: Archiving, feeds: Sequence[Feed]) -> tuple[Archived, ...]:
+    """Return the archived markers and signals, in the order in which they came there, each once.
 
-    A marker is archived when it has its verdict; one that waited is where it was dropped. Signals are not asked.
+    One is archived when it has its verdict; one that waited is where it was dropped.
     """
-    scopes, names = Scopes(tuple(feeds)), {feed.name for feed in feeds}
-    found: dict[Scope, int] = {}
-    for one in source.archived():
-        if not is_marker(one.found.name):
-            continue
-        said = read(_start(source, one.kept), one.at)
-        name = one.found.name
-        theirs = scopes.of(name) if said.feed is None else scopes.named(name, said.feed) if said.feed in names else ()
-        if said.instant is not None and not said.standing.refused:
-            found.update({scope: max(said.instant, found.get(scope, 0)) for scope in theirs})
+    known = Feeds(feeds)
+    found = (one for one in source.archived() if _is_told(known, one.found.name))
+    each_once = {(one.found.uri, one.found.version): one for one in found}
+    return tuple(sorted(each_once.values(), key=lambda one: (one.at, one.found.modified, one.found.name)))
+
+
+def heard(
+    source: Archiving,
+    told: Iterable[Archived],
+    listed: Mapping[Found, Listed],
+    feeds: Sequence[Feed],
+) -> Mapping[Scope, Sequence[tuple[Archived, Reading]]]:
+    """Return what archived markers and signals say to each scope, as of when they came there.
+
+    Args:
+        source: has the archive.
+        told: these markers and signals, in the order in which they came.
+        listed: the days that each signal lists, by the object as it lies in the archive.
+        feeds: whose scopes they may be.
+    """
+    scopes, zones = Scopes(tuple(feeds)), {feed.name: feed.timezone for feed in feeds}
+    said: dict[Scope, list[tuple[Archived, Reading]]] = {}
+    for one in told:
+        if is_marker(one.found.name):
+            readings = _marked(source, one, scopes)
+        else:
+            theirs = scopes.signalled(one.found.name)
+            readings = {scope: understood(listed[one.kept], zones[scope[0]], one.at) for scope in theirs}
+        for scope, reading in readings.items():
+            said.setdefault(scope, []).append((one, reading))
+    return said
+
+
+def _marked(source: Archiving, one: Archived, scopes: Scopes) -> Mapping[Scope, Reading]:
+    """Return what a marker says to its scopes; one that is refused says nothing."""
+    reading, name = read(_start(source, one.kept), one.at), one.found.name
+    if reading.standing.refused or (reading.feed is not None and reading.feed not in scopes):
+        return {}
+    return dict.fromkeys(scopes.of(name) if reading.feed is None else scopes.named(name, reading.feed), reading)
+
+
+def judged(
+    said: Mapping[Scope, Sequence[tuple[Archived, Reading]]],
+    closed: Iterable[ClosedDay],
+    feeds: Iterable[Feed],
+    tables: Mapping[str, Sequence[Held]],
+) -> tuple[Heard, ...]:
+    """Return archived markers and signals with their verdicts, given anew as those then are lost.
+
+    Args:
+        said: what they say to each scope, in the order in which they came.
+        closed: days that are closed, so that the watermarks have come to where they were then.
+        feeds: some of which wait for each day.
+        tables: what each feed's table holds: the first day that has rows of a scope is waited for.
+    """
+    floors, by_name = up_to(closed), {feed.name: feed for feed in feeds}
+    found: list[Heard] = []
+    for scope, several in said.items():
+        days = partial(_days_then, tables.get(scope[0], ()), scope[1])
+        told = [(reading, waits_of(by_name[scope[0]], partial(days, one.at))) for one, reading in several]
+        readings = replayed(told, floors.get(scope))
+        found += [
+            Heard(found=one.found, scope=scope, reading=reading)
+            for (one, _), reading in zip(several, readings, strict=True)
+        ]
+    return tuple(found)
+
+
+def _days_then(held: Iterable[Held], customer: str, at: float) -> Iterator[str]:
+    """Yield the days that had rows of a customer at an instant, unix seconds."""
+    for one in held:
+        if one.customer == customer and one.at <= at:
+            yield from one.days
+
+
+def watermarks(said: Iterable[Heard], closed: Iterable[ClosedDay]) -> Mapping[Scope, float]:
+    """Return the watermarks by markers, signals and days that are closed, unix seconds."""
+    found = up_to(closed)
+    for one in said:
+        if one.reading.standing is Standing.APPLIED and one.reading.instant is not None:
+            found[one.scope] = max(one.reading.instant, found.get(one.scope, 0.0))
     return found
 
 
-def closed_days(store: Store, marks: Mapping[Scope, float], feeds: Iterable[Feed]) -> tuple[ClosedDay, ...]:
-    """Return the days that are closed, so that they are not closed again.
+def closed_with_metrics(store: Store) -> tuple[ClosedDay, ...]:
+    """Return the closed days of feeds with metrics: those with a row in `metric_days`."""
+    return tuple(_with_metrics(store)) if store.exists(METRIC_DAYS) else ()
 
-    Those of feeds with metrics are those with a row in `metric_days`; of other feeds, all that have rows and were over
-    at the watermark.
-    """
-    closed = list(_with_metrics(store)) if store.exists(METRIC_DAYS) else []
+
+def closed_without(store: Store, marks: Mapping[Scope, float], feeds: Iterable[Feed]) -> tuple[ClosedDay, ...]:
+    """Return the closed days of other feeds: all that have rows and were over at the watermark."""
+    closed: list[ClosedDay] = []
     for feed in feeds:
         if not feed.measures and not set(store.columns(feed.name).names) >= KEY:
             for scope in (scope for scope in marks if scope[0] == feed.name):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.ledger import Ledger
 from tests.acceptance.cloudy import QUARANTINE, Cloud
 from tests.acceptance.conftest import wait_for
 from tests.azurite.faults import Fault, proxy_to
@@ -74,6 +75,11 @@ def test_drops_decisions_days_and_compaction_go_their_way_in_the_cloud(cloud: Cl
     assert cloud.run("days").code == cloud.run("metrics").code == cloud.run("doctor").code == 0
 
 
+def watermarks(cloud: Cloud) -> dict[tuple[str, str], int]:
+    with Ledger.open_read(f"sqlite:///{cloud.folder / 'var' / 'ledger.db'}") as ledger:
+        return ledger.markers.watermarks()
+
+
 @pytest.mark.slow
 def test_a_lost_ledger_is_made_anew_from_containers_and_nothing_comes_twice(cloud: Cloud, container: Container) -> None:
     container.put("metrics/clean.csv", text.good(4, tag="first"))
@@ -81,8 +87,11 @@ def test_a_lost_ledger_is_made_anew_from_containers_and_nothing_comes_twice(clou
     cloud.once()
     container.put("metrics/clean.csv", text.good(3, tag="second"))
     container.put("acme/metrics/dirty.csv", text.good(5, tag="dirty") + DIRTY)
-    container.put("metrics/_READY", b"1772524800")
+    container.put("acme/metrics/_READY", b"1772524800")
+    container.put("globex/signals/march.csv", b"finished_date\n2026-03-02\n")
+    container.put("globex/metrics/signals/bad.csv", b"finished_date\nsoon\n")
     cloud.once(code=1)
+    marks = watermarks(cloud)
     before = {(drop.id, drop.state.value, drop.superseded_by) for drop in cloud.drops()}
     for path in (cloud.folder / "var").glob("ledger.db*"):
         path.unlink()
@@ -91,7 +100,11 @@ def test_a_lost_ledger_is_made_anew_from_containers_and_nothing_comes_twice(clou
     rebuilt = json.loads(cloud.run("ledger", "rebuild", "--json").stdout)
 
     assert (refused.code, "no ledger at" in refused.stderr) == (3, True)
-    assert rebuilt["unknown"] == {"nameless": [], "unlinked": [], "unwanted": [], "damaged": []}
+    unheard = rebuilt["unknown"].pop("signals")
+    assert {(each["name"], each["verdict"]) for each in unheard} == {("globex/metrics/signals/bad.csv", "unreadable")}
+    assert not any(rebuilt["unknown"].values())
+    assert watermarks(cloud) == marks
+    assert len(marks) == 3
     after = {(drop.id, drop.state.value, drop.superseded_by) for drop in cloud.drops()}
     # Of the first version, which a later one has replaced, the archive has a copy under another etag.
     assert {one for one in before if one[2] is None} == {one for one in after if one[2] is None}
@@ -100,7 +113,8 @@ def test_a_lost_ledger_is_made_anew_from_containers_and_nothing_comes_twice(clou
     container.put("metrics/other.csv", text.good(1, tag="corrected"))
     cloud.once()
     cloud.look()
-    assert cloud.table().num_rows == 3 + 5 + 1
+    # again.csv still has the bytes that other.csv had.
+    assert cloud.table().num_rows == 3 + 5 + 2 + 1
     assert [row for row in json.loads(cloud.run("days", "--json").stdout)["days"] if row["state"] == "closed"] != []
 
 

@@ -76,7 +76,7 @@ def test_after_a_rebuild_nothing_is_ingested_twice_and_everything_goes_on(blobdr
     lost = [before[drop_id][0].rpartition("/")[2] for drop_id in before if drop_id not in known]
     assert sorted(lost) == ["good.csv", "same.csv"] * (after == "keep")
     assert {drop_id: before[drop_id] for drop_id in known} == known
-    assert told["unknown"] == {"nameless": [], "unlinked": [], "unwanted": [], "damaged": []}
+    assert not any(told["unknown"].values())
     drops = blobdrop.once(code=0)["drops"]
     assert (drops["ingested"], drops["duplicate"]) == (1, int(after == "keep"))
     assert units(blobdrop) == WHAT_THERE_IS + Counter({"new": 10})

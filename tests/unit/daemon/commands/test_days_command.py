@@ -310,3 +310,40 @@ def test_a_day_that_waits_for_one_before_it_says_which(place: Place, rig_of: Cal
     run(rig)
     facts = explain(place, "2026-03-02")["facts"]
     assert facts[1].startswith("signal metrics/signals/s.csv: it waits with 2026-03-02 until a signal lists 2026-03-01")
+
+
+def test_a_ledger_that_was_made_anew_has_read_the_signals_of_the_archive(
+    place: Place, rig_of: Callable[..., Rig]
+) -> None:
+    rig = rig_of(feed_signal_gaps=SignalGaps.WAIT)
+    rig.clock.now = float(LATER)
+    drop(rig, "1", rows(1))
+    run(rig)
+    rig.close()
+    for path in place.folder.glob("ledger.db*"):
+        path.unlink()
+    place.config.write_text(place.config.read_text() + 'signal_gaps = "wait"\n')
+    signals = {"good": b"2026-03-01\n", "beyond": b"2026-03-03\n", "bad": b"soon\n"}
+    for name, data in signals.items():
+        place.file(f"drops/_archive/metrics/signals/{name}.csv", b"finished_date\n" + data)
+
+    assert ledgers.rebuild(place.config, force=False, json=True) == 0
+    told = place.json()
+    assert told["found"]["signals"] == 3
+    unheard = {each["name"]: (each["verdict"], each["note"]) for each in told["unknown"]["signals"]}
+    assert {name: verdict for name, (verdict, _) in unheard.items()} == {
+        "metrics/signals/beyond.csv": "gap",
+        "metrics/signals/bad.csv": "unreadable",
+    }
+    assert "until a signal lists 2026-03-02" in unheard["metrics/signals/beyond.csv"][1]
+    rig.start()
+    assert rig.ledger.markers.watermarks() == {SCOPE: FIRST}
+    rig.source.put("metrics/signals/s.csv", b"finished_date\n2026-03-02\n", modified=1.0)
+    run(rig)
+    assert rig.ledger.markers.watermarks() == {SCOPE: FIRST + 2 * 86_400}
+    rig.close()
+
+    assert ledgers.rebuild(place.config, force=True, json=False) == 0
+    said = place.out()
+    assert "2 in the archive that signal days and have moved no watermark:" in said
+    assert "metrics/signals/bad.csv (default/metrics): row 1 (line 2), column finished_date" in said

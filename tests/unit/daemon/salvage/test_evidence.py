@@ -7,9 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
-from daemon.salvage.evidence import closed_days, watermarks
+from daemon.ledger.rebuilding import ClosedDay, Heard
+from daemon.model import Feed, Held, SignalGaps
+from daemon.salvage.evidence import closed_without, heard, judged, tellers, watermarks
+from daemon.signals.files import read_days
 from daemon.sources.folder import FolderSource
+from daemon.sources.names import is_marker
 from daemon.stores.memory import MemoryStore
 from tests.unit.daemon.conftest import METRICS
 from tests.unit.daemon.days.test_closing import FIRST
@@ -23,8 +28,16 @@ def archive(folder: Path, name: str, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def marks_of(folder: Path) -> dict[tuple[str, str], int]:
-    return dict(watermarks(FolderSource(folder, settle_seconds=0.0), (METRICS, EVENTS)))
+def said_in(folder: Path, feeds: tuple[Feed, ...] = (METRICS, EVENTS), *held: Held) -> tuple[Heard, ...]:
+    """Return what the archive of a folder says, as of now."""
+    source = FolderSource(folder, settle_seconds=0.0)
+    told = tellers(source, feeds)
+    listed = {one.kept: read_days(one.kept, source) for one in told if not is_marker(one.found.name)}
+    return judged(heard(source, told, listed, feeds), (), feeds, {"metrics": held})
+
+
+def marks_of(folder: Path) -> dict[tuple[str, str], float]:
+    return dict(watermarks(said_in(folder), ()))
 
 
 def test_the_newest_good_marker_of_each_scope_is_its_watermark(tmp_path: Path) -> None:
@@ -43,6 +56,55 @@ def test_a_marker_that_was_ahead_of_its_time_says_nothing_later_either(tmp_path:
     assert marks_of(tmp_path) == {}
 
 
+def test_archived_signals_say_how_far_their_days_go(tmp_path: Path) -> None:
+    archive(tmp_path, "metrics/signals/a.csv", b"finished_date\n2026-02-27\n")
+    archive(tmp_path, "metrics/signals/b.csv", b"finished_date\n2026-03-01\n2026-02-28\n")
+    archive(tmp_path, "acme/signals/c.csv", b"finished_date\n2026-03-01\n")
+    archive(tmp_path, "acme/events/_READY", str(FIRST + 7).encode())
+    archive(tmp_path, "globex/metrics/signals/d.csv", b"finished_date\n2999-01-01\n")
+    archive(tmp_path, "globex/metrics/signals/e.csv", b"finished_date\n2026-03-01\nsoon\n")
+    archive(tmp_path, "globex/metrics/signals/f.csv", b"")
+    assert marks_of(tmp_path) == {
+        ("metrics", "default"): FIRST,
+        ("metrics", "acme"): FIRST,
+        ("events", "acme"): FIRST + 7,
+    }
+    refused = {one.found.name: one.reading for one in said_in(tmp_path) if one.scope[1] == "globex"}
+    assert [refused[name].standing.value for name in sorted(refused)] == ["future", "unreadable", "unreadable"]
+    assert "row 2 (line 3), column finished_date" in refused["globex/metrics/signals/e.csv"].note
+
+
+@pytest.mark.parametrize(("first", "standings"), [("2026-02-26", ["gap", "gap"]), ("2026-02-27", ["applied", "gap"])])
+def test_archived_signals_of_a_feed_that_waits_for_each_day_leave_gaps_as_they_were(
+    tmp_path: Path, first: str, standings: list[str]
+) -> None:
+    archive(tmp_path, "metrics/signals/a.csv", b"finished_date\n2026-02-27\n")
+    archive(tmp_path, "metrics/signals/b.csv", b"finished_date\n2026-03-01\n")
+    waits = replace(METRICS, signal_gaps=SignalGaps.WAIT)
+    rows = Held(drop_id="a", customer="default", rows=1, at=0.0, days={first: 1})
+    later = Held(drop_id="b", customer="default", rows=1, at=2.0**33, days={"2026-01-01": 1})
+    others = Held(drop_id="c", customer="acme", rows=1, at=0.0, days={"2026-01-01": 1})
+    said = said_in(tmp_path, (waits, EVENTS), rows, later, others)
+    assert [one.reading.standing.value for one in said] == standings
+    assert [one.reading.days for one in said] == [("2026-02-27",), ("2026-03-01",)]
+    assert (
+        f"until a signal lists {'2026-02-26' if 'applied' not in standings else '2026-02-28'}" in said[1].reading.note
+    )
+
+
+def test_days_that_were_closed_say_how_far_a_watermark_was_in_any_case(tmp_path: Path) -> None:
+    archive(tmp_path, "metrics/signals/b.csv", b"finished_date\n2026-03-01\n")
+    source, feeds = FolderSource(tmp_path, settle_seconds=0.0), (replace(METRICS, signal_gaps=SignalGaps.WAIT),)
+    told = tellers(source, feeds)
+    said = heard(source, told, {one.kept: read_days(one.kept, source) for one in told}, feeds)
+    rows = Held(drop_id="a", customer="default", rows=1, at=0.0, days={"2026-02-01": 1})
+    closed = ClosedDay(
+        feed="metrics", customer="default", day="2026-02-28", version=1, watermark=FIRST - 86_400.0, at=1.0
+    )
+    (one,) = judged(said, [closed], feeds, {"metrics": [rows]})
+    assert (one.reading.standing.value, one.reading.instant) == ("applied", FIRST)
+
+
 def test_days_of_feeds_without_metrics_are_closed_up_to_their_watermark(tmp_path: Path) -> None:
     class Store(MemoryStore):
         def days(self, _feed: str, _customer: str) -> dict[str, tuple[str, ...]]:
@@ -53,7 +115,7 @@ def test_days_of_feeds_without_metrics_are_closed_up_to_their_watermark(tmp_path
             return pa.schema([(name, pa.string()) for name in names])
 
     marks = {("metrics", "default"): FIRST, ("events", "acme"): FIRST + 1}
-    found = closed_days(Store(str(tmp_path)), marks, (METRICS, EVENTS))
+    found = closed_without(Store(str(tmp_path)), marks, (METRICS, EVENTS))
     assert [(day.feed, day.customer, day.day, day.version) for day in found] == [
         ("events", "acme", "2026-02-28", 1),
         ("events", "acme", "2026-03-01", 1),

@@ -17,6 +17,7 @@ from azure.storage.blob import (
     StandardBlobTier,
     generate_container_sas,
 )
+from daemon.feedsettings import FeedSettings
 from structlog.testing import capture_logs
 
 from daemon import wiring
@@ -24,7 +25,6 @@ from daemon.cloud.address import address
 from daemon.cloud.client import Deadlines
 from daemon.cloud.credentials import CONNECTION_STRING, EMULATOR_KEY, SAS_TOKEN, credential
 from daemon.errors import ChangedError, NotPermittedError, SourceError, UnreachableError
-from daemon.feedsettings import FeedSettings
 from daemon.model import After, Found
 from daemon.settings import Settings, SourceSettings
 from daemon.settings.feeds import FeedSettings
