@@ -13,7 +13,8 @@ The way a file takes is the way to read this package:
     stores/     the tables: one transaction for each batch; their files are in `places/`, quarantine is in `cabinets/`
     ledger/     what has happened to every drop
 
-What breaks off is taken up again: where a worker was lost by `setbacks`, where the daemon was killed by `recovery`.
+What breaks off is taken up again: where a worker was lost by `setbacks`, where the daemon was killed by `recovery`. A
+feed whose own table cannot be used waits (`ailing`).
 
 What was set aside comes back by a decision, which a command leaves in the ledger: `deciding` takes it up, `reviewing`
 judges the kept rows again (in a worker), and they go the same way on.

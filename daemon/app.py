@@ -210,6 +210,7 @@ def _wired(
         target_bytes=settings.store.target_file_mb * MB,
         min_files=settings.store.compact_files,
         log=parts.log,
+        usable=parts.ailing.usable,
     )
     expiry = _expiry(settings, parts, once=once)
     receipts = _receipts(settings, parts, once=once)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from daemon.ledger import Ledger
 from daemon.model import Drop
@@ -30,6 +30,10 @@ class Claims:
     def __getitem__(self, drop_id: str) -> Drop:
         """Return a claimed drop."""
         return self._drops[drop_id]
+
+    def of(self, feeds: Collection[str]) -> int:
+        """Return how many drops of these feeds are claimed."""
+        return sum(drop.feed in feeds for drop in self._drops.values())
 
     def at_work(self, uri: str) -> bool:
         """Whether a version of this object is claimed."""

@@ -46,7 +46,7 @@ class Deciding:
         self._ledger, self._store, self._quarantine = parts.ledger, parts.store, parts.quarantine
         self._workers, self._committing, self._feeds = parts.workers, committing, parts.feeds
         self._rules, self._name_unit, self._setup = parts.rules, name_unit, setup
-        self._tally = tally
+        self._tally, self._ailing = tally, parts.ailing
         self._wake, self._log, self._clock = parts.wake, parts.log, parts.clock
         self._waiting: deque[Review] = deque()
         self._worked: dict[Future[Prepared], Review] = {}
@@ -59,8 +59,8 @@ class Deciding:
 
     @property
     def busy(self) -> bool:
-        """Whether any decision is under way."""
-        return bool(self._known)
+        """Whether any decision is under way, but for those that wait as their feed ails."""
+        return len(self._known) > sum(len(self._reviewed.get(feed, ())) for feed in self._ailing.feeds)
 
     # ---------------------------------------------------------------- TAKING UP
 
@@ -111,7 +111,7 @@ class Deciding:
             self._take(future, self._worked.pop(future))
         self.pump()
         for feed in list(self._reviewed):
-            if not self._lingers(feed):
+            if not self._lingers(feed) and self._ailing.usable(feed):
                 self._since.pop(feed)
                 self._commit(feed, self._reviewed.pop(feed))
         return bool(done)

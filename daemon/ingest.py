@@ -7,7 +7,7 @@ batch by batch; then the ledger records it, and the source is touched last.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
@@ -69,8 +69,14 @@ class Ingest:
 
     @property
     def busy(self) -> bool:
-        """Whether any drop is claimed and not yet recorded, or any decision under way."""
-        return bool(self._claims) or self._deciding.busy
+        """Whether any drop is claimed and not yet recorded, or any decision under way, but for feeds that ail."""
+        ailing = self.ailing
+        return len(self._claims) > (self._claims.of(ailing) if ailing else 0) or self._deciding.busy
+
+    @property
+    def ailing(self) -> Mapping[str, str]:
+        """The feeds that wait as their tables cannot be used, and why."""
+        return self._parts.ailing.feeds
 
     @property
     def claimed(self) -> int:
@@ -133,7 +139,7 @@ class Ingest:
 
     def pump(self) -> None:
         """Give the workers units, as many as keep them busy."""
-        while (unit := self._waiting.next(self._worked.values())) is not None:
+        while (unit := self._waiting.next(self._worked.values(), self.ailing)) is not None:
             future = self._parts.workers.submit(
                 unit, self._parts.feeds[unit.feed], self._setup(unit.feed, self._waiting.patience(unit))
             )
@@ -175,13 +181,14 @@ class Ingest:
 
     def collect(self) -> bool:
         """Take what the workers have finished and commit it; return whether anything was taken."""
+        self._parts.ailing.look()
         with self._step():
             done = [future for future in self._worked if future.done()]
             for future in done:
                 self._take(future, self._worked.pop(future))
             self.pump()
             for feed in list(self._prepared):
-                if not self._lingers(feed):
+                if not self._lingers(feed) and self._parts.ailing.usable(feed):
                     self._since.pop(feed)
                     self._commit(feed, self._prepared.pop(feed))
             decided = self._deciding.collect()
@@ -256,12 +263,14 @@ class Ingest:
         for unit in self._worked.values():
             self._parts.store.sweep(unit.feed, [unit.id])
         self._claims.give_back_all("the daemon stopped")
-        for unit, prepared in chain.from_iterable(self._prepared.values()):
-            self._parts.store.discard(unit.feed, prepared.files)
-        self._deciding.give_up()
+        # Those of feeds that ail come last: their files stay for the next start.
+        staged = sorted(chain.from_iterable(self._prepared.values()), key=lambda each: each[0].feed in self.ailing)
         self._waiting.clear()
         self._worked.clear()
         self._prepared.clear()
+        self._deciding.give_up()
+        for unit, prepared in staged:
+            self._parts.store.discard(unit.feed, prepared.files)
 
     def _tell(self, outcome: Outcome, batch: int = 0) -> None:
         drop = self._claims[outcome.drop_id]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from daemon.model import Drop, Turn, Unit
 
@@ -57,12 +57,17 @@ class Lineup:
         for unit in units:
             self._waiting[unit.turn].append(unit)
 
-    def next(self, under_way: Iterable[Unit]) -> Unit | None:
-        """Take the unit that a worker may be given now, besides those under way; None if it is to wait."""
-        turn = next((turn for turn, waiting in self._waiting.items() if waiting), None)
-        if turn is None or not self._is_free(turn, Counter(unit.turn for unit in under_way)):
+    def next(self, under_way: Iterable[Unit], without: Collection[str] = ()) -> Unit | None:
+        """Take the unit that a worker may be given now, besides those under way; None if it is to wait.
+
+        Units of the feeds `without` are passed over.
+        """
+        units = (unit for waiting in self._waiting.values() for unit in waiting if unit.feed not in without)
+        unit = next(units, None)
+        if unit is None or not self._is_free(unit.turn, Counter(unit.turn for unit in under_way)):
             return None
-        return self._waiting[turn].popleft()
+        self._waiting[unit.turn].remove(unit)
+        return unit
 
     def _is_free(self, turn: Turn, under_way: Counter[Turn]) -> bool:
         if turn is not Turn.LAST:

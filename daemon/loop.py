@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from daemon.days.closing import Closing
-from daemon.errors import UnreachableError, WorkError
+from daemon.errors import StoreError, UnreachableError, WorkError
 from daemon.ingest import Ingest
 from daemon.intake import Arrivals, Intake
 from daemon.ledger import Ledger
@@ -118,7 +118,10 @@ class Loop:
             elif not self._pending or self._clock() > patience:
                 break
             self._pause(pause)
+        ailing = self._ingest.ailing
         self._end()
+        if ailing:
+            raise StoreError("; ".join(f"feed {feed!r} waits: {reason}" for feed, reason in ailing.items()))
         return self._pending
 
     def _end(self) -> None:
@@ -193,7 +196,8 @@ class Loop:
 
     def _status(self) -> str:
         doing = f"working, {self._ingest.claimed:,} in hand" if self._ingest.busy else "waiting for drops"
-        return f"{doing}; {self._ingest.tallied.done:,} done since the start"
+        waits = f"; {', '.join(self._ingest.ailing)} waiting for a table" if self._ingest.ailing else ""
+        return f"{doing}; {self._ingest.tallied.done:,} done since the start{waits}"
 
     def _is_asked(self) -> bool:
         """Tell whether a command has left something to do in the ledger since this was last looked for."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from structlog.typing import FilteringBoundLogger
 
+from daemon.ailing import Ailing
 from daemon.ledger import Hold, Ledger
 from daemon.model import After, Feed, Limits
 from daemon.quarantine import Quarantine
@@ -48,3 +49,10 @@ class Parts:
     clock: Callable[[], float] = time.time
     #: Where all of them count what they do.
     tally: Tally = field(default_factory=Tally)
+    #: Which feeds wait as their tables cannot be used.
+    ailing: Ailing = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Think well of all feeds."""
+        ailing = Ailing(self.store, self.feeds, log=self.log, clock=self.clock)
+        object.__setattr__(self, "ailing", ailing)

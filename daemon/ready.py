@@ -54,7 +54,7 @@ class Ready:
         self._log, self._clock, self._feeds = parts.log, parts.clock, parts.feeds
         feeds = tuple(parts.feeds.values())
         self._match, self._scopes = Feeds(feeds).match, Scopes(feeds)
-        self._signalling, self._store = Signalling(parts), parts.store
+        self._signalling, self._store, self._ailing = Signalling(parts), parts.store, parts.ailing
         #: What was under way when a version of a marker was listed first: (uri, version) -> uri -> scope.
         self._before: dict[tuple[str, str], Mapping[str, Scope]] = {}
         #: Versions of markers of which was told that they cannot be read now.
@@ -183,7 +183,8 @@ class Ready:
         """Give the verdicts that are due, in each scope in the order in which its markers came."""
         held: set[Scope] = set()
         for marker in waiting:
-            if self._is_held(marker, incomplete.get(marker.scope, ())) or marker.scope in held:
+            is_held = self._is_held(marker, incomplete.get(marker.scope, ())) or not self._ailing.usable(marker.feed)
+            if is_held or marker.scope in held:
                 held.add(marker.scope)
                 continue
             standing, note = self._markers.judge(marker, self._clock(), self._waits(marker.scope))

@@ -29,8 +29,10 @@ class Tidying:
         min_files: int,
         log: FilteringBoundLogger,
         clock: Callable[[], float] = time.time,
+        usable: Callable[[str], bool] = lambda _feed: True,
     ) -> None:
-        """Know of no table yet; `min_files` 0 turns it off."""
+        """Know of no table yet; `min_files` 0 turns it off; `usable` tells whether a feed's table can be read."""
+        self._usable = usable
         self._store, self._workers, self._feeds, self._log = store, workers, feeds, log
         self._target_bytes, self._min_files, self._clock = target_bytes, min_files, clock
         #: The newest batch and the time of the last look, for each feed.
@@ -69,7 +71,7 @@ class Tidying:
     def _has_grown(self, feed: str) -> bool:
         """Tell whether batches have come since the last look, which is not too fresh."""
         now, (batch, looked) = self._clock(), self._tidied.get(feed, (0, 0.0))
-        if now - looked < PAUSE_SECONDS:
+        if now - looked < PAUSE_SECONDS or not self._usable(feed):
             return False
         newest = self._store.last_batch(feed) if self._store.exists(feed) else 0
         self._tidied[feed] = (newest, now)

@@ -25,7 +25,7 @@ from daemon.commands.showing import (
     state_cell,
 )
 from daemon.config import Configuration, load
-from daemon.errors import ConfigError, NotFoundError
+from daemon.errors import ConfigError, NotFoundError, StoreError
 from daemon.feeds import no_such_feed
 from daemon.ledger import DropRow, Holder, Ledger
 from daemon.ledger.days import Day
@@ -106,6 +106,7 @@ def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, An
             }
             for name in dict.fromkeys(names)
         ],
+        "ailing": _ailing(settings, ledger),
         "drops": _by_state({state: sum(each.get(state, 0) for each in counts.values()) for state in State}),
         "unsettled": len(ledger.unsettled(limit=MOST_UNSETTLED)) if ledger else 0,
         "decisions": {"pending": ledger.decisions.waiting() if ledger else 0},
@@ -116,6 +117,17 @@ def _status(configuration: Configuration, ledger: Ledger | None) -> dict[str, An
         "last_activity": _iso(ledger.last_activity() if ledger else None),
         "begun": ledger is not None,
     }
+
+
+def _ailing(settings: Settings, ledger: Ledger | None) -> dict[str, str]:
+    """Return the feeds whose tables cannot be read, and why."""
+    store, found = wiring.store_of(settings, ledger.identity if ledger else ""), dict[str, str]()
+    for feed in settings.feeds:
+        try:
+            store.last_batch(feed.name)
+        except StoreError as error:
+            found[feed.name] = str(error)
+    return found
 
 
 def _markers(ledger: Ledger | None) -> dict[str, Any]:
@@ -158,6 +170,8 @@ def _print_status(found: dict[str, Any]) -> None:
     columns = [Column(title="feed"), *(Column(title=state, right=True, leaves=1) for state in states)]
     columns += [Column(title="rows in table", right=True), Column(title="set aside", right=True)]
     print_table(columns, [_feed_cells(each, states) for each in found["feeds"]] + _unmatched_cells(found, states))
+    for feed, reason in found["ailing"].items():
+        say(f"feed {feed} waits until its table is mended or restored: {reason}")
     print_failed(found["failed"])
     for marker in found["markers"]["refused"][:MARKERS_SHOWN]:
         kind = "signal" if marker["days"] else "marker"

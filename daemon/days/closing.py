@@ -49,13 +49,16 @@ class Closing:
         self._changes: Mapping[tuple[str, str, str], Change] = {}
         #: Whether a day was closed since that look, to which something may have come while it was computed.
         self._stale = False
+        #: Whether feeds were passed over at that look, as they ail.
+        self._missed = False
         #: Whether a commit broke off in its middle.
         self._adrift = False
 
     @property
     def busy(self) -> bool:
         """Whether a day is being closed, or can be."""
-        return self._running is not None or bool(self._queue)
+        ailing = self._parts.ailing.feeds
+        return self._running is not None or any(not {row.feed, METRIC_DAYS} & ailing.keys() for row in self._queue)
 
     def is_asked(self) -> bool:
         """Tell whether a person has left a day to be closed, or closed again, since the last look."""
@@ -71,10 +74,12 @@ class Closing:
         self._resolve()
         newest = {feed: self._parts.ledger.last_committed(feed) for feed in self._parts.feeds}
         came = self._stale or newest != self._seen
-        scopes = None if moved or self._fresh else self._days.late_scopes() if came else ()
+        scopes = None if moved or self._fresh or self._missed else self._days.late_scopes() if came else ()
         if scopes is None or scopes:
+            usable = {name: feed for name, feed in self._parts.feeds.items() if self._parts.ailing.usable(name)}
+            self._missed = len(usable) < len(self._parts.feeds)
             for scope, watermark in self._parts.ledger.markers.watermarks().items():
-                feed = self._parts.feeds.get(scope[0])
+                feed = usable.get(scope[0])
                 if feed is not None and (scopes is None or scope in scopes):
                     self._open(scope, watermark, feed)
         if came:
@@ -99,12 +104,17 @@ class Closing:
             self._take(row, asked, future)
         if self._stale and not self.busy:
             self.look(moved=False)
-        if self._running is None and self._queue:
-            row = self._queue[0]
-            asked = self._asked(row)
+        following = self._next() if self._running is None else None
+        if following is not None:
+            asked = self._asked(following)
             future = self._parts.workers.figures(asked)
-            self._running = row, asked, future
+            self._running = following, asked, future
             future.add_done_callback(lambda _: self._parts.wake())
+
+    def _next(self) -> DayRow | None:
+        """Return the first day that can be computed: its feed's table can be read, and that of the metrics."""
+        usable = self._parts.ailing.usable
+        return next((row for row in self._queue if usable(row.feed) and usable(METRIC_DAYS)), None)
 
     def stop(self) -> None:
         """Give up the day that is being computed, whose worker is dead by now; the next start takes it up again.

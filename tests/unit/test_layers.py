@@ -44,7 +44,7 @@ ORDER = (
     "daemon.contracts daemon.landing daemon.revisions daemon.salvage daemon.workers.killable daemon.workers.patience",
     "daemon.days.figures daemon.prepare daemon.signals.files",
     "daemon.reviewing",
-    "daemon.workers",
+    "daemon.ailing daemon.workers",
     "daemon.watching",
     "daemon.claims daemon.parts daemon.receipts daemon.retention daemon.settling daemon.signals.reading",
     "daemon.superseding daemon.tidying",

@@ -144,6 +144,8 @@ class Rig:
 
     folder: Path
     feed: Feed = METRICS
+    #: Feeds beside it.
+    others: tuple[Feed, ...] = ()
     source: MemorySource = field(default_factory=MemorySource)
     #: Makes the store, given its folder and the ledger's identity.
     store_of: Callable[[Place, str], Store] = lambda place, app: DeltaStore(place, app=app)
@@ -167,7 +169,7 @@ class Rig:
         )
         self.hold = self.stack.enter_context(self.ledger.hold(self.clock()))
         self.store = self.store_of(FolderPlace(self.folder / "tables"), self.ledger.identity)
-        feeds = {self.feed.name: self.feed}
+        feeds = {feed.name: feed for feed in (self.feed, *self.others)}
         rules: dict[str, Any] = {
             "after": After.ARCHIVE,
             "attempts": 3,
@@ -182,7 +184,7 @@ class Rig:
             workers=self.workers,
             quarantine=self.quarantine,
             feeds=feeds,
-            contracts={self.feed.name: DIGEST},
+            contracts=dict.fromkeys(feeds, DIGEST),
             rules=Rules(**rules | self.rules),
             wake=self.wake,
             log=self.log,
@@ -190,7 +192,7 @@ class Rig:
         )
         self.ingest = Ingest(self.parts)
         self.intake = Intake(
-            self.source, self.ledger, Feeds([self.feed]), at_work=self.ingest.at_work, clock=self.clock
+            self.source, self.ledger, Feeds([self.feed, *self.others]), at_work=self.ingest.at_work, clock=self.clock
         )
         self.ready = Ready(self.parts, self.ingest.tallied)
         self.closing = Closing(self.parts, self.ingest.tallied)

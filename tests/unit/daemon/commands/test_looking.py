@@ -109,3 +109,12 @@ def test_a_failed_drop_gets_another_go_and_no_other_one_does(worked: Place) -> N
 def test_retry_wants_one_drop_or_all(place: Place, drop: str | None, all_failed: bool) -> None:
     with pytest.raises(ConfigError, match="name one drop, or give --all-failed"):
         looking.retry(place.config, drop=drop, all_failed=all_failed, json=False)
+
+
+def test_a_table_that_cannot_be_read_is_told_with_its_feed(worked: Place) -> None:
+    entry = max((worked.folder / "tables/metrics/_delta_log").glob("*.json"))
+    entry.write_bytes(b"{garbage")
+    assert looking.status(worked.config, json=True) == 0
+    assert "the table cannot be read" in worked.json()["ailing"]["metrics"]
+    assert looking.status(worked.config, json=False) == 0
+    assert "feed metrics waits until its table is mended or restored: " in worked.out()

@@ -17,7 +17,6 @@ from azure.storage.blob import (
     StandardBlobTier,
     generate_container_sas,
 )
-from daemon.feedsettings import FeedSettings
 from structlog.testing import capture_logs
 
 from daemon import wiring
