@@ -21,6 +21,7 @@ from daemon.model import After, Found
 from daemon.settings import MB, SourceSettings
 from daemon.sources import Archived, Tried, azure_archived, azure_settling, tried
 from daemon.sources.at_once import at_once, in_order
+from daemon.sources.azure_entries import Recalled
 from daemon.sources.azure_listing import PAGE, Listing, ahead, refusal
 from daemon.sources.azure_notes import Notes
 from daemon.sources.azure_reading import bring, spool_folder
@@ -95,6 +96,7 @@ class AzureSource:
         self._place, self._credential, self._options = place, credential, options
         self._base = f"{place.url}/{quoted(place.prefix)}"
         self._notes = Notes(is_signal)
+        self._recalled = Recalled(len(place.prefix))
         self._growing: frozenset[str] = frozenset()
         self._ahead_seconds = 0.0
         self._listing: Listing | None = None
@@ -129,8 +131,10 @@ class AzureSource:
         without bytes, blobs in the tier Archive.
         """
         self._notes.begin()
+        self._recalled.begin()
         growing: set[str] = set()
-        self._listing = listing = Listing(self._client(), most_folders=self._passed_over // PAGE)
+        most = self._passed_over // PAGE
+        self._listing = listing = Listing(self._client(), most_folders=most, recalled=self._recalled)
         passed_over = 0
         for blob in listing:
             name = blob.name
@@ -145,6 +149,7 @@ class AzureSource:
             yield Found(uri=uri, name=name, version=blob.etag, size=blob.size, modified=blob.modified)
         self._growing, self._ahead_seconds, self._listing = frozenset(growing), listing.ahead_seconds, None
         self._passed_over = max(self._passed_over, passed_over)
+        self._recalled.end()
         self._notes.tell()
 
     def seconds_to_complete(self, found: Found, seen_seconds: float, now: float) -> float:

@@ -17,7 +17,8 @@ from daemon.errors import SourceError
 from daemon.model import Found
 from daemon.sources import Archived
 from daemon.sources.at_once import in_order
-from daemon.sources.azure_listing import Blob, Listing
+from daemon.sources.azure_entries import Blob
+from daemon.sources.azure_listing import Listing
 from daemon.sources.moving import ARCHIVE, with_id
 from daemon.sources.names import RECEIPTS
 

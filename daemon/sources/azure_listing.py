@@ -1,22 +1,20 @@
-"""Lists a container: page after page as they come, with a parser that takes what a drop needs and nothing else."""
+"""Lists a container: page after page, each looked at while the next ones travel."""
 
 from __future__ import annotations
 
 import email.utils
-import functools
 import queue
 import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
 from daemon.cloud.client import Client, Reply
 from daemon.errors import SourceError, UnreachableError, WorkError
+from daemon.sources.azure_entries import Blob, Recalled, blobs, parsed, text_of
 from daemon.sources.names import left_out_folder
 
 #: "If the request does not specify maxresults, or specifies a value greater than 5000, the server will return up to
@@ -33,39 +31,24 @@ LOOK_SECONDS: Final = 0.2
 CLOCKS_SECONDS: Final = 2.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Blob:
-    """A blob as a listing shows it."""
-
-    #: Below the prefix.
-    name: str
-    #: Without quotes; empty for one of which nothing is committed yet.
-    etag: str
-    #: Bytes.
-    size: int
-    #: Unix seconds by the service's clock.
-    modified: float
-    is_append: bool
-    is_sealed: bool
-    is_folder: bool
-    is_leased: bool
-    #: In the tier Archive, or on its way out of it: it cannot be read.
-    is_frozen: bool
-    #: The part of `Properties` that tells of a copy: pending, success, failed; empty for none.
-    copying: str
-
-
 class Listing:
     """One listing under way. Pages come from a thread of its own, so that they are looked at while others travel."""
 
     def __init__(
-        self, client: Client, folder: str = "", *, most_folders: int = 0, may_be_missing: bool = False
+        self,
+        client: Client,
+        folder: str = "",
+        *,
+        most_folders: int = 0,
+        may_be_missing: bool = False,
+        recalled: Recalled | None = None,
     ) -> None:
         """Begin to list what is below the client's place, or what begins with a folder of it.
 
         With no more than `most_folders` folders at its top, what is below those that hold no drops is not asked for.
-        Where the container `may_be_missing`, nothing is in it.
+        Where the container `may_be_missing`, nothing is in it. What is `recalled` need not be read again.
         """
+        self._recalled = recalled
         self._may_be_missing = may_be_missing
         self._client, self._prefix, self._most_folders = client, client.place.prefix + folder, most_folders
         #: Seconds by which the service's clock is ahead of ours; 0.0 where that cannot be told from the way.
@@ -81,11 +64,11 @@ class Listing:
             SourceError: the container cannot be listed now.
         """
         self._thread.start()
-        strip = len(self._client.place.prefix)
         try:
             while (page := self._next()) is not None:
-                for element in self._parsed(page).iterfind("Blobs/Blob"):
-                    yield _blob(element, strip)
+                yield from self._blobs(page)
+        except ET.ParseError as error:
+            raise self._no_xml(error) from None
         finally:
             self._left = True
 
@@ -97,7 +80,7 @@ class Listing:
         """
         pages = self._pages_of(self._prefix, {"delimiter": "/"})
         names = (element for page in pages for element in self._parsed(page).iterfind("Blobs/BlobPrefix/Name"))
-        return [_text(name)[len(self._prefix) :].rstrip("/") for name in names]
+        return [text_of(name)[len(self._prefix) :].rstrip("/") for name in names]
 
     def leave(self) -> None:
         """Have whoever waits for a page stop waiting. From any thread, or a signal's handler: it takes no lock."""
@@ -116,13 +99,17 @@ class Listing:
             return page
         raise UnreachableError(f"{self._client.place}: the listing was broken off, as the daemon stops")
 
+    def _blobs(self, page: bytes) -> Iterator[Blob]:
+        return self._recalled.blobs(page) if self._recalled else blobs(page, len(self._client.place.prefix))
+
     def _parsed(self, page: bytes) -> ET.Element:
         try:
-            return ET.fromstring(page)  # noqa: S314 - expat limits what entities grow to
+            return parsed(page)
         except ET.ParseError as error:
-            raise UnreachableError(
-                f"{self._client.place}: its listing is no XML ({error}); see that the URL is right"
-            ) from None
+            raise self._no_xml(error) from None
+
+    def _no_xml(self, error: ET.ParseError) -> UnreachableError:
+        return UnreachableError(f"{self._client.place}: its listing is no XML ({error}); see that the URL is right")
 
     # ---------------------------------------------------------------- IN THE THREAD
 
@@ -150,7 +137,7 @@ class Listing:
 
     def _folders(self, page: bytes) -> Iterator[str]:
         for element in self._parsed(page).iterfind("Blobs/BlobPrefix/Name"):
-            name = _text(element)
+            name = text_of(element)
             if not left_out_folder(name[len(self._prefix) :] or "/"):
                 yield name
 
@@ -185,7 +172,7 @@ class Listing:
 def _next_marker(page: bytes) -> str:
     """Return what to ask the next page with, without reading the whole of this one; empty after the last."""
     found = _MARKER.search(page, max(0, len(page) - TAIL))
-    return ET.fromstring(found[0]).text or "" if found else ""  # noqa: S314 - as above
+    return parsed(found[0]).text or "" if found else ""
 
 
 def refusal(client: Client, reply: Reply) -> str:
@@ -205,35 +192,3 @@ def ahead(reply: Reply) -> float:
     except ValueError:
         return 0.0
     return seconds if abs(seconds) > CLOCKS_SECONDS else 0.0
-
-
-def _blob(element: ET.Element, strip: int) -> Blob:
-    """Read an entry, whose elements may come in any order, and some of them not at all."""
-    name = element.find("Name")
-    text = _text(name) if name is not None else ""
-    properties = element.find("Properties")
-    of = {each.tag: each.text or "" for each in properties} if properties is not None else {}
-    return Blob(
-        name=text[strip:],
-        etag=of.get("Etag", "").strip('"'),
-        size=int(of.get("Content-Length") or 0),
-        modified=_seconds(of.get("Last-Modified", "")),
-        is_append=of.get("BlobType") == "AppendBlob",
-        is_sealed=of.get("Sealed") == "true",
-        is_folder=of.get("ResourceType") == "directory",
-        is_leased=of.get("LeaseStatus") == "locked",
-        is_frozen=of.get("AccessTier") == "Archive" or "ArchiveStatus" in of,
-        copying=of.get("CopyStatus", ""),
-    )
-
-
-def _text(name: ET.Element) -> str:
-    """Return a name; one that XML cannot hold is encoded (List Blobs, since 2021-02-12)."""
-    text = name.text or ""
-    return unquote(text) if name.get("Encoded") == "true" else text
-
-
-@functools.lru_cache(maxsize=1024)
-def _seconds(date: str) -> float:
-    """Return the unix seconds of an HTTP date; 0.0 where there is none."""
-    return email.utils.parsedate_to_datetime(date).timestamp() if date else 0.0

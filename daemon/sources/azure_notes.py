@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from daemon.sources.azure_listing import Blob
+from daemon.sources.azure_entries import Blob
 from daemon.sources.names import in_signals, is_marker
 
 log = structlog.get_logger()

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from daemon.cloud.client import Client, Reply
 from daemon.errors import SourceError
 from daemon.model import Found
-from daemon.sources.azure_listing import Blob, Listing
+from daemon.sources.azure_entries import Blob
+from daemon.sources.azure_listing import Listing
 from daemon.sources.moving import ARCHIVE, with_id
 
 #: Seconds that a copy which the service makes by and by is waited for; later it is found done.
