@@ -56,11 +56,13 @@ class Result:
     contenders: Mapping[str, Figures] = field(default_factory=dict)
 
 
-def faster(others: str, figures: Mapping[str, Figures], ours: str, at_least: float, aim: float) -> Figure:
+def faster(
+    others: str, figures: Mapping[str, Figures], ours: str, at_least: float | None = None, aim: float | None = None
+) -> Figure:
     """Return how many times the speed of others we have."""
     value = figures[others].median / figures[ours].median
-    wanted = {"at_least": at_least, "aim": aim}
-    return Figure(what=f"the {others}'s speed", value=value, unit=Unit.TIMES, more=True, **wanted)
+    what = f"the {others}'s speed"
+    return Figure(what=what, value=value, unit=Unit.TIMES, more=True, at_least=at_least, aim=aim)
 
 
 def time_of(others: str, figures: Mapping[str, Figures], ours: str, at_least: float, aim: float) -> Figure:

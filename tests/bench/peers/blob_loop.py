@@ -1,7 +1,7 @@
 """The plain loop over a container that a user would write with the SDK, pandas and pandera. Prints the good rows.
 
 Each blob is listed, downloaded, checked, and its good rows uploaded as Parquet. It forgets nothing and keeps nothing:
-run again it would do it all again.
+run again it would do it all again, unless `--archive` has it move each blob out of the way.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ SCHEMA = pa.DataFrameSchema(
 )
 
 
-def main(name: str) -> None:
-    """Work every blob below `metrics/` once."""
+def main(name: str, *options: str) -> None:
+    """Work every blob below `metrics/` once; with `--archive` copy each below `_archive/` then, and delete it."""
     container = ContainerClient.from_connection_string(os.environ["AZURE_STORAGE_CONNECTION_STRING"], name)
     rows = 0
     for blob in container.list_blobs(name_starts_with="metrics/"):
@@ -34,9 +34,13 @@ def main(name: str) -> None:
         good, file = SCHEMA.validate(frame, lazy=True), io.BytesIO()
         good.to_parquet(file)
         container.upload_blob(f"tables/{blob.name}.parquet", file.getvalue(), overwrite=True)
+        if "--archive" in options:
+            dropped = container.get_blob_client(blob.name)
+            container.get_blob_client(f"_archive/{blob.name}").start_copy_from_url(dropped.url)
+            dropped.delete_blob()
         rows += len(good)
     print(rows)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
