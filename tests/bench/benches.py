@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 import tempfile
@@ -24,6 +25,10 @@ SCRIPT_SHARE: Final = 0.1
 DLT_PART: Final = 20
 #: Of the small files so many are also worked as blobs: 2,000 of 10,000.
 BLOBS_PART: Final = 5
+#: Of the known files so many are also known blobs: 20,000 of 100,000.
+KNOWN_PART: Final = 5
+#: The blob that is downloaded.
+LARGE_MB: Final = 200
 ROWS_EACH: Final = 100
 LATENCY_DROPS: Final = 5
 
@@ -150,6 +155,22 @@ def blobs(ground: Ground) -> Result:
     return small_blobs(ground.fresh("blobs"), ground.files // BLOBS_PART, ground.runs)
 
 
+def container(ground: Ground) -> Result:
+    """A container of many known blobs: its listing and a turn beside raw HTTP, a large one beside the SDK."""
+    known, megabytes = ground.known // KNOWN_PART, max(1, min(LARGE_MB, ground.rows // 10_000))
+    command = (sys.executable, "-m", "tests.bench.container", *map(str, (known, megabytes, ground.runs)))
+    settings = {"BLOBDROP_SOURCE__AFTER": "keep", "BLOBDROP_SOURCE__POLL_SECONDS": "0.001"}
+    printed = json.loads(run(command, ground.fresh("container"), AT_ONCE | settings).printed)
+    found = {name: Figures(seconds=seconds) for name, seconds in printed.items()}
+    beside = found["turn"].median - found["listing"].median
+    figures = [
+        time_of("raw HTTP", found, "listing", 1.5, 1.1),
+        Figure(what="a turn, less the listing", value=beside, unit=Unit.SECONDS, at_least=0.3),
+        faster("SDK", found, "download", 0.9),
+    ]
+    return Result(name="container", work=f"{known:,} known blobs; {megabytes} MB", figures=figures, contenders=found)
+
+
 def help_text(ground: Ground) -> Result:
     """`blobdrop --help`."""
     folder = ground.fresh("help")
@@ -176,6 +197,7 @@ BENCHES: Final[Mapping[str, Callable[[Ground], Result]]] = {
     "turn": turn,
     "latency": latency,
     "blobs": blobs,
+    "container": container,
     "help": help_text,
     "dlt": dlt_load,
 }
