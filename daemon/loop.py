@@ -22,6 +22,8 @@ PATIENCE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 60.0
 #: A daemon that is never idle tidies up all the same, so often: its workers do that beside the rest.
 TIDY_SECONDS = 60.0
+#: The share of such a pause that nothing cuts short but a stop: what arrives cannot have the same fail over and over.
+CALM_SHARE = 0.5
 #: Enough for any poll interval to reach the longest pause, and far from what a float can hold.
 MOST_DOUBLINGS = 32
 #: Seconds after which the daemon sees what a command has asked for in the ledger, however long it may sleep.
@@ -71,6 +73,7 @@ class Loop:
         self._arrived = threading.Event()
         self._stopping = threading.Event()
         self._failures = 0
+        self._calm_seconds = 0.0
         #: How many drops had ended when a turn failed last.
         self._ended = 0
         self._next_listing = 0.0
@@ -101,7 +104,9 @@ class Loop:
             WorkError: what was under way could not be given back; nothing is lost, the next start does it.
         """
         while not self._stopping.is_set():
-            self._pause(self._turn())
+            pause = self._turn()
+            self._stopping.wait(self._calm_seconds)
+            self._pause(pause - self._calm_seconds)
         self._end()
 
     def run_once(self) -> int:
@@ -134,6 +139,7 @@ class Loop:
 
     def _turn(self) -> float:
         """Go round once; a failure is told and slows the loop down. Return the seconds until the next turn."""
+        self._calm_seconds = 0.0
         try:
             pause = self._round()
         except UnreachableError as error:
@@ -162,6 +168,7 @@ class Loop:
         doubled = self._pace.poll_seconds * 2.0 ** min(self._failures, MOST_DOUBLINGS)
         pause = min(self._pace.longest_seconds, doubled)
         self._failures += 1
+        self._calm_seconds = CALM_SHARE * pause
         self._ingest.tallied.failed_turns += 1
         self._ended = self._ingest.tallied.done
         self._log.error("turn.failed", reason=str(error), again_in_seconds=pause)

@@ -294,6 +294,18 @@ def test_a_disk_that_fails_at_the_end_of_each_go_slows_the_loop_down_too(telling
     assert list(telling.rows().values()) == [2]
 
 
+def test_what_arrives_does_not_have_the_same_fail_over_and_over(telling: Rig, source: Telling) -> None:
+    source.broken = True
+    telling.loop._pace = Pace(poll_seconds=0.4, settle_seconds=0.0)
+    with running(telling.loop):
+        wait_for(lambda: source.listings)
+        for _ in range(50):
+            telling.loop.arrived()
+            time.sleep(0.01)
+
+    assert source.listings <= 3, "the first at once, the second after 0.2 s, the third after 0.4 s more"
+
+
 def test_a_very_long_outage_does_not_end_the_daemon(telling: Rig, source: Telling) -> None:
     """A float holds 2 to the power of 1023 and no more: 1,024 failures are 17 hours."""
     source.broken = True
