@@ -11,7 +11,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Self
 
 import pyarrow as pa
@@ -23,7 +22,7 @@ from daemon.errors import StoreError
 from daemon.model import DataFile
 from daemon.places import REMOTE, File, Place
 from daemon.staging.datafile import DATE
-from daemon.stores.rewriting import Live
+from daemon.stores.rewriting import Live, read
 
 #: What another writer may have made of a table without our rewriting of its files going wrong. Deletion vectors and
 #: renamed columns, say, are not among it.
@@ -150,7 +149,8 @@ class Table:
 
     def read(self, day: str | None) -> pa.Table:
         """Read a day, or all."""
-        return self._table.to_pyarrow_table(filters=None if day is None else [(DATE, "=", date.fromisoformat(day))])
+        self._refuse_unknown_features()
+        return read(self._place, [file for file in self.live() if day in (None, file.day)], self.schema)
 
     def _swap(self, commit: Callable[[], None]) -> bool:
         before = self._table.version()

@@ -51,7 +51,7 @@ def test_the_session_goes_as_it_is_shown(blobdrop: Blobdrop) -> None:
     second = blobdrop.run("run", "--once")
     assert settled(block("", "visits-corrected.csv  2 rows")) == settled(second.stderr)
 
-    rows = run(blobdrop.folder, sys.executable, "-c", block("python", "table.to_pandas"))
+    rows = run(blobdrop.folder, sys.executable, "-c", block("python", "duckdb.sql"))
     assert sorted(rows.splitlines()) == sorted(block("", "0     u-1").splitlines())
 
 
