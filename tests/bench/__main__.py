@@ -30,6 +30,8 @@ def main() -> None:
             print(f"{name} ...", file=sys.stderr, flush=True)
             results.append(BENCHES[name](ground))
     print(table(results))
+    if asked.quick:
+        print("\nA try: so little work says whether everything runs, and nothing of how fast it is.")
     if asked.json:
         asked.json.write_text(json.dumps(as_json(results, sizes), indent=2) + "\n", encoding="utf-8")
 
