@@ -6,6 +6,7 @@ Imports nothing slow itself: `blobdrop run` calls it before anything else.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from multiprocessing import forkserver, resource_tracker
 
@@ -14,10 +15,14 @@ from daemon.scratch import use_scratch
 #: The module that imports what does the work: pandas, pandera and pyarrow. Only the warm parent pays for it, once.
 PRELOADED = "daemon.workers.preloaded"
 _CTRL_C = (signal.SIGINT,)
+#: Threads of numpy's linear algebra, which nothing here uses. More of them are started with numpy and spin for a while,
+#: on the cores that import meanwhile: a twentieth of the time of a start.
+_ALGEBRA = ("OPENBLAS_NUM_THREADS", "1")
 
 
 def warm() -> None:
     """Start the warm parent unless it runs; do not wait for it."""
+    os.environ.setdefault(*_ALGEBRA)
     use_scratch()
     multiprocessing.set_forkserver_preload([PRELOADED])
     # It begins before the parent, and would let through what is held back below.
