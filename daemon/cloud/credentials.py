@@ -85,6 +85,11 @@ def endpoint_of(environ: Mapping[str, str]) -> str:
     return ""
 
 
+def is_connection_string(value: str) -> bool:
+    """Tell whether a text is, or begins to be, what opens a storage account; somebody may put it in a wrong place."""
+    return not {"accountkey", "sharedaccesssignature"}.isdisjoint(_parts(value))
+
+
 def _parts(value: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in value.split(";") if part.strip()]
     return {name.strip().lower(): text.strip() for name, _, text in pairs}

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from daemon.cloud.address import EXAMPLES, address, inside, is_az, is_url
+from daemon.cloud.credentials import CONNECTION_STRING, is_connection_string
 from daemon.model import (
     After,
     Limits,
@@ -36,6 +37,8 @@ LISTS: Final = ("feeds", "metrics", "notify")
 
 
 def _folder(value: str) -> str:
+    if is_connection_string(value):
+        raise ValueError(f"this opens a storage account: put it into {CONNECTION_STRING}, and the container's URL here")
     if "://" in value and not value.startswith("file://"):
         raise ValueError("only folders are supported; expected a path such as ./drops")
     if "\0" in value:
@@ -45,7 +48,7 @@ def _folder(value: str) -> str:
 
 def _folder_or_container(value: str) -> str:
     if not is_url(value):
-        if "://" in value and not value.startswith("file://"):
+        if "://" in value and not is_connection_string(value) and not value.startswith("file://"):
             raise ValueError(f"expected a folder such as ./drops, or a container: {EXAMPLES}")
         return _folder(value)
     address(value)
@@ -56,7 +59,7 @@ def _folder_or_az(value: str) -> str:
     if is_az(value):
         inside(value, address(ANY_ACCOUNT))
         return value
-    if "://" in value and not value.startswith("file://"):
+    if "://" in value and not is_connection_string(value) and not value.startswith("file://"):
         raise ValueError("expected a folder such as ./var/tables, or a place in a container: az://CONTAINER/PREFIX")
     return _folder(value)
 

@@ -26,9 +26,10 @@ HIDDEN: Final = "***"
 #: How alike two names must be, from 0 to 1, before one is suggested for the other.
 LIKENESS: Final = 0.6
 
-#: A password, as in `postgresql://user:secret@host`; and the signature in an Azure URL that carries its own key.
+#: A password, as in `postgresql://user:secret@host`; and what opens a storage account: the signature in a URL that
+#: carries its own key, the key or signature in a connection string.
 _PASSWORD: Final = re.compile(r"(://[^/\s:@]*:)[^/\s@]+(@)")
-_SIGNATURE: Final = re.compile(r"([?&]sig=)[^&\s]+")
+_SIGNATURE: Final = re.compile(r"(\b(?:sig|AccountKey)=)[^&;\s'\"]+", re.IGNORECASE)
 #: What pydantic says, by the start of the error's type, and what a person is told instead.
 _TYPES: Final = (
     ("string", "text in quotes"),
@@ -74,7 +75,7 @@ def complaints(error: ValidationError, data: Mapping[str, Any], origin: Callable
 
 
 def masked(text: str) -> str:
-    """Return a text without the passwords of URLs in it."""
+    """Return a text without the passwords of URLs in it, and without what opens a storage account."""
     return _SIGNATURE.sub(r"\1***", _PASSWORD.sub(r"\1***\2", text))
 
 

@@ -128,6 +128,11 @@ def test_no_secret_is_shown_wherever_it_stands(
     [
         'source.url = "https://me:pgs3cret@account.blob.core.windows.net/c"',
         'ledger.url = "postgresql://me:pgs3cret@host/db"',
+        'source.url = "https://account.blob.core.windows.net/c?sv=1&Sig=1nurl"',
+        f'source.url = "DefaultEndpointsProtocol=https;AccountName=account;AccountKey={KEY}"',
+        'source.url = "BlobEndpoint=https://account.blob.core.windows.net;SharedAccessSignature=sv=1&sig=1nurl"',
+        f'store.url = "AccountName=account;AccountKey={KEY}"',
+        f'quarantine.url = "BlobEndpoint=https://account.blob.core.windows.net/;AccountKey={KEY}"',
         'store.url = "az://c?sig=1nurl"',
         'notify = [{ name = "a", on = ["day_held"], webhook = "t0ken", secret = "hm4c" }]',
         'notify = [{ name = "a", on = ["day_hold"], webhook = "https://h/t0ken", secret = "hm4c" }]',

@@ -164,6 +164,15 @@ def test_a_long_value_is_cut(tmp_path: Path) -> None:
             "https://a.blob.core.windows.net/c?sv=1&sig=secret%3D&se=2",
             "https://a.blob.core.windows.net/c?sv=1&sig=***&se=2",
         ),
+        ("https://a.blob.core.windows.net/c?sv=1&SIG=secret'", "https://a.blob.core.windows.net/c?sv=1&SIG=***'"),
+        (
+            "AccountName=a;AccountKey=c2VjcmV0==;BlobEndpoint=http://a",
+            "AccountName=a;AccountKey=***;BlobEndpoint=http://a",
+        ),
+        (
+            "BlobEndpoint=http://a;SharedAccessSignature=sig=secret&sv=1;",
+            "BlobEndpoint=http://a;SharedAccessSignature=sig=***&sv=1;",
+        ),
         ("sqlite:///var/ledger.db", "sqlite:///var/ledger.db"),
         ("/srv/a:b@c", "/srv/a:b@c"),
     ],
