@@ -10,13 +10,15 @@ import email.utils
 import functools
 import importlib
 import logging
+import math
 import os
 import random
 import re
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -41,6 +43,10 @@ PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 #: Seconds before a request is tried again for the first time; doubled each time, and then anything from half of it on.
 FIRST_WAIT_SECONDS: Final = 0.2
 LONGEST_WAIT_SECONDS: Final = 10.0
+#: Seconds that an answer may still take once told to stop, where the daemon's own thread waits for it; and between two
+#: looks whether it was.
+GRACE_SECONDS: Final = 2.0
+LOOK_SECONDS: Final = 0.2
 #: What these log of a failed request is told by the error that comes of it.
 LIBRARIES: Final = ("azure", "urllib3", "msal")
 #: Errors of the wire: of the SDK, of what it uses, of the system.
@@ -142,7 +148,7 @@ class Client:
             raise UnreachableError(f"{self.place} is not asked any more, as the daemon stops")
         end = time.monotonic() + patience
         for wait in _waits():
-            reply = self._tried(method, url, headers or {}, body)
+            reply = self._awaited(functools.partial(self._tried, method, url, headers or {}, body))
             if isinstance(reply, Reply) and reply.status not in PASSING:
                 return self._permitted(reply, method, name)
             pause = max(wait, _asked_wait(reply)) if isinstance(reply, Reply) else wait
@@ -150,6 +156,21 @@ class Client:
                 self._is_gone = self._stopped.is_set()
                 raise self._unreachable(reply)
         raise AssertionError("waits never end")
+
+    def _awaited(self, tried: Callable[[], Reply | Exception]) -> Reply | Exception:
+        """Return what comes of a request. The daemon's own thread leaves it to its fate when it is to stop."""
+        if threading.current_thread() is not threading.main_thread():
+            return tried()
+        answered: futures.Future[Reply | Exception] = futures.Future()
+        threading.Thread(target=_answer, args=(tried, answered), name="request", daemon=True).start()
+        end = math.inf
+        while time.monotonic() < end:
+            done, _ = futures.wait([answered], timeout=LOOK_SECONDS)
+            if done:
+                return answered.result()
+            if self._stopped.is_set() and end == math.inf:
+                end = time.monotonic() + GRACE_SECONDS
+        return TimeoutError()
 
     def _tried(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply | Exception:
         """Send a request once; return what came back, or what went wrong on the wire."""
@@ -226,6 +247,13 @@ def _container(place: Address, credential: Credential) -> ContainerClient:
         return ContainerClient(place.endpoint, place.container, credential=opened)
     except ValueError as error:
         raise NotPermittedError(f"{place}: {error}") from error
+
+
+def _answer(tried: Callable[[], Reply | Exception], answered: futures.Future[Reply | Exception]) -> None:
+    try:
+        answered.set_result(tried())
+    except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        answered.set_exception(error)
 
 
 def _waits() -> Iterator[float]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import threading
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from daemon.settings import Settings, SourceSettings
 from daemon.settings.feeds import FeedSettings
 from daemon.sources.azure import AzureSource, Options, azure_source
 from daemon.sources.azure_reading import PART, SPOOL
+from tests.azurite.faults import Fault, proxy_to
 from tests.azurite.running import Container
 
 QUICK = Deadlines(connect_seconds=1.0, read_seconds=2.0, patience_seconds=0.5)
@@ -435,3 +439,26 @@ def test_where_nobody_answers_it_is_said_within_its_patience() -> None:
 
     assert time.monotonic() - began < 3
     assert "secret" not in str(caught.value)
+
+
+WAITING: dict[str, Callable[[AzureSource, Found], object]] = {
+    "prepare": lambda source, _: source.prepare(),
+    "fetch": lambda source, found: ExitStack().enter_context(source.fetch(found)),
+    "settle": lambda source, found: source.settle(found, After.ARCHIVE),
+}
+
+
+@pytest.mark.parametrize("step", WAITING)
+def test_the_daemons_own_thread_waits_no_longer_once_it_is_to_stop(container: Container, step: str) -> None:
+    container.put("_READY", b"1772438400")
+    found = only(opened(container))
+    with proxy_to(container) as proxy:
+        settings = SourceSettings(url=proxy.environment(container)["BLOBDROP_SOURCE__URL"])
+        source = azure_source(settings, proxy.environment(container))
+        proxy.rule = lambda _method, _path: Fault(stall_seconds=6)
+        threading.Timer(0.3, source.stop).start()
+        began = time.monotonic()
+        with pytest.raises(UnreachableError):
+            WAITING[step](source, found)
+
+    assert time.monotonic() - began < 5
