@@ -229,9 +229,11 @@ class Ready:
         verdicts = [marker.to_json() for marker in self._markers.of(found)]
         text = json.dumps({"name": printable(found.name), "verdicts": verdicts}, indent=1)
         try:
-            self._source.leave([(f"{RECEIPTS}/{found.name.rstrip('/')}.json", f"{text}\n".encode())])
+            wrong = self._source.leave([(f"{RECEIPTS}/{found.name.rstrip('/')}.json", f"{text}\n".encode())])
         except SourceError as error:
-            self._log.warning("receipts.failed", reason=str(error), note="the marker has its verdict all the same")
+            wrong = (error,)
+        for each in wrong:
+            self._log.warning("receipts.failed", reason=str(each), note="the marker has its verdict all the same")
 
     def _tell(self, found: Found, scope: Scope, standing: Standing, note: str) -> None:
         if standing is not Standing.WAITING:

@@ -64,7 +64,8 @@ class Receipts:
         where, newest_rows = self._source.describe(), _newest_versions(rows)
         letters = [letter for row in newest_rows for letter in letters_of(row, self._quarantine, where)]
         try:
-            self._source.leave(letters)
+            for refused in self._source.leave(letters):
+                self._log.warning("receipts.refused", reason=str(refused), note="the others are there; this is left")
         except SourceError as error:
             self._complain(error)
             if not isinstance(error, NotPermittedError):

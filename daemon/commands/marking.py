@@ -31,7 +31,8 @@ def ready(config: Path | None, *, feed: str, timestamp: str, customer: str | Non
         raise ConfigError(f"TIMESTAMP: {reading.note or f'found {reading.text}, expected an instant alone'}")
     name = _place(feeds[feed], customer or DEFAULT_CUSTOMER, reading.instant, Scopes(tuple(feeds.values())))
     text = encoding.dumps({"timestamp": reading.instant, "type": feed})
-    wiring.source_of(configuration.settings, os.environ).leave([(name, f"{text}\n".encode())])
+    for error in wiring.source_of(configuration.settings, os.environ).leave([(name, f"{text}\n".encode())]):
+        raise error
     last = last_complete(reading.instant, feeds[feed].timezone).isoformat()
     if json:
         print_json({"marker": name, "timestamp": reading.instant, "complete_until": last})

@@ -101,8 +101,12 @@ class Source(Protocol):
     def settle_all(self, founds: Sequence[Found], after: After) -> Iterator[tuple[Found, SourceError | None]]:
         """Settle each of many, perhaps at once, in any order; yield each with what went wrong, None for nothing."""
 
-    def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
+    def leave(self, letters: Sequence[tuple[str, bytes]]) -> Sequence[SourceError]:
         """Put small files beside the drops, each whole or not at all, in place of older ones of their names.
+
+        Returns:
+            Why some could not be put, and could not be later, though the others are there: a name is too long, or
+            somebody keeps what lies under it.
 
         Raises:
             NotPermittedError: a right is missing.

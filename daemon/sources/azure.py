@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from daemon.cloud.address import Address, address, quoted, signature_of
-from daemon.cloud.client import Client, Deadlines, client_of
+from daemon.cloud.client import Client, Deadlines, Reply, client_of
 from daemon.cloud.credentials import SAS_TOKEN, Credential, credential
 from daemon.errors import NotPermittedError, SourceError, UnreachableError
 from daemon.model import After, Found
@@ -215,12 +215,15 @@ class AzureSource:
             else:
                 yield found, next(iter(errors), None)
 
-    def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
+    def leave(self, letters: Sequence[tuple[str, bytes]]) -> Sequence[SourceError]:
         """Upload the files, many at once."""
         put = at_once(self._put, letters, threads=self._options.connections, is_over=lambda: self._is_over)
-        wrong = [errors for _, errors in put if errors != ()]
-        if wrong:
-            raise next(iter(wrong[0] or ()), UnreachableError("receipts are left later, as the daemon stops"))
+        stopped = (UnreachableError("receipts are left later, as the daemon stops"),)
+        wrong = [error for _, errors in put for error in (stopped if errors is None else errors)]
+        for error in wrong:
+            if isinstance(error, UnreachableError):
+                raise error
+        return wrong
 
     def flush(self) -> None:
         """Do nothing: what the service has confirmed survives."""
@@ -277,8 +280,10 @@ class AzureSource:
             reply = client.send("PUT", self._place.prefix + name, headers=headers, body=data)
         except SourceError as error:
             return (error,)
-        wrong = f"{client.url(name)} cannot be written: {reply.status} {reply.code}".rstrip()
-        return () if reply.ok else (SourceError(wrong),)
+        if reply.ok:
+            return ()
+        wrong = f"{client.url(self._place.prefix + name)} cannot be written: {reply.status} {reply.code}".rstrip()
+        return (SourceError(wrong) if _is_of_one_blob(reply) else UnreachableError(wrong),)
 
     def _client(self) -> Client:
         return client_of(self._place, self._credential, self._options.deadlines, self._options.connections)
@@ -301,6 +306,11 @@ class AzureSource:
                 f"{found.uri} has {found.size:,} bytes, and the disk is lent to {self._options.spool_bytes:,}: have it "
                 "split, or raise source.spool_mb"
             )
+
+
+def _is_of_one_blob(reply: Reply) -> bool:
+    """Tell whether just this blob cannot be written: its name is too long, somebody has a lease or holds it."""
+    return reply.status in (400, 409, 412) and not reply.code.startswith(("Container", "Account"))
 
 
 def _remove(folder: Path) -> None:

@@ -4,6 +4,7 @@
 # ruff: noqa: PTH100, PTH103, PTH120
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -32,6 +33,8 @@ _plain = re.compile(r"[A-Za-z0-9._~-]+").fullmatch
 SYNC_ONE_BY_ONE = 16
 #: Characters of a name that its hidden form keeps.
 HIDDEN_NAME = 60
+#: What the system says where just this name cannot be written: it is too long, or a folder, or below a file.
+OF_ONE_NAME = frozenset({errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP})
 #: What a listing could not look into: event, name, reason. Each is logged once for as long as it lasts.
 Note = tuple[str, str, str]
 
@@ -112,20 +115,19 @@ class FolderSource:
         """Settle files one after the other."""
         return one_by_one(self.settle, founds, after)
 
-    def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
+    def leave(self, letters: Sequence[tuple[str, bytes]]) -> Sequence[SourceError]:
         """Write the files, each under a hidden name first."""
+        wrong: list[SourceError] = []
         for name, data in letters:
             path = f"{self._root}/{name}"
-            folder, _, file = path.rpartition("/")
-            hidden = f"{folder}/.{file[:HIDDEN_NAME]}.tmp"
-            with _explained(path, "see that the daemon's user may write there"):
-                os.makedirs(folder, exist_ok=True)
-                # A link that somebody laid there would have us write elsewhere.
-                with suppress(FileNotFoundError):
-                    os.unlink(hidden)  # noqa: PTH108 - the name may be any bytes
-                with open(hidden, "xb") as unfinished:  # noqa: PTH123 - as above
-                    unfinished.write(data)
-                os.replace(hidden, path)  # noqa: PTH105
+            try:
+                with _explained(path, "see that the daemon's user may write there"):
+                    _write(path, data)
+            except SourceError as error:
+                if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in OF_ONE_NAME:
+                    raise
+                wrong.append(error)
+        return wrong
 
     def flush(self) -> None:
         """Sync the folders that files have left and those that they have come to."""
@@ -255,6 +257,18 @@ def _explained(path: str, remedy: str) -> Iterator[None]:
         raise SourceError(f"{path}: permission denied for user {os.geteuid()}; {remedy}") from error
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}; it is tried again") from error
+
+
+def _write(path: str, data: bytes) -> None:
+    folder, _, file = path.rpartition("/")
+    hidden = f"{folder}/.{file[:HIDDEN_NAME]}.tmp"
+    os.makedirs(folder, exist_ok=True)
+    # A link that somebody laid there would have us write elsewhere.
+    with suppress(FileNotFoundError):
+        os.unlink(hidden)  # noqa: PTH108 - the name may be any bytes
+    with open(hidden, "xb") as unfinished:  # noqa: PTH123 - as above
+        unfinished.write(data)
+    os.replace(hidden, path)  # noqa: PTH105
 
 
 def _walk(root: str, notes: MutableSet[Note]) -> Iterator[Found]:

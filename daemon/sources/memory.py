@@ -102,11 +102,12 @@ class MemorySource:
         """Settle objects one after the other."""
         return one_by_one(self.settle, founds, after)
 
-    def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
+    def leave(self, letters: Sequence[tuple[str, bytes]]) -> Sequence[SourceError]:
         """Put the files, as of now; they are in `letters` too."""
         self.letters.update(letters)
         for name, data in letters:
             self.put(name, data, modified=time.time())
+        return ()
 
     def flush(self) -> None:
         """Do nothing: no memory survives a power cut."""

@@ -22,10 +22,12 @@ class Deaf(MemorySource):
 
     why: SourceError | None = None
 
-    def leave(self, letters: Sequence[tuple[str, bytes]]) -> None:
+    def leave(self, letters: Sequence[tuple[str, bytes]]) -> Sequence[SourceError]:
         if self.why is not None:
             raise self.why
-        super().leave(letters)
+        kept = [letter for letter in letters if "held" in letter[0]]
+        super().leave([letter for letter in letters if letter not in kept])
+        return [SourceError(f"{name} is held") for name, _ in kept]
 
 
 @pytest.fixture
@@ -119,6 +121,19 @@ def test_a_receipt_that_cannot_be_left_now_is_left_later_and_that_is_said_once(
 
     assert [each["event"] for each in said] == ["receipts.failed"]
     assert told(source, "metrics/a.csv")["state"] == "ingested"
+
+
+def test_a_receipt_that_can_never_be_left_is_said_and_holds_up_no_other(rig: Rig, source: Deaf, tmp_path: Path) -> None:
+    leaving = receipts(rig, tmp_path / "receipts")
+    with capture_logs() as said:
+        for name in ("held", "a", "b"):
+            source.put(f"metrics/{name}.csv", good(3, name))
+            work(rig)
+            leaving.catch_up()
+    told_once = [each["reason"] for each in said if each["event"].startswith("receipts")]
+
+    assert told_once == ["_receipts/metrics/held.csv.json is held"]
+    assert set(source.letters) == {"_receipts/metrics/a.csv.json", "_receipts/metrics/b.csv.json"}
 
 
 def test_without_the_right_to_leave_receipts_it_is_said_once_and_left_at_that(

@@ -376,6 +376,16 @@ def test_whatever_is_stopped_says_so_for_all_that_is_left(container: Container, 
     assert container.names() == {"a.csv"}
 
 
+def test_a_receipt_under_a_lease_is_told_and_holds_up_no_other(container: Container, source: AzureSource) -> None:
+    container.put("_receipts/a.csv.json", b"mine")
+    container.client.get_blob_client("_receipts/a.csv.json").acquire_lease()
+
+    (wrong,) = source.leave([("_receipts/a.csv.json", b"{}"), ("_receipts/b.csv.json", b"{}")])
+
+    assert f"{container.url}/_receipts/a.csv.json cannot be written: 412 LeaseIdMissing" in str(wrong)
+    assert container.get("_receipts/b.csv.json") == b"{}"
+
+
 # -------------------------------------------------------------------- RIGHTS
 
 

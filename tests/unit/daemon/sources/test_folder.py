@@ -833,3 +833,17 @@ def test_20_000_files_at_once_lose_hints_but_no_files_and_are_listed_quickly(sou
 
     assert len(uris) == 20_000
     assert time.thread_time() - started < 0.5
+
+
+def test_a_receipt_that_no_name_or_place_is_left_for_is_told_and_holds_up_no_other(
+    source: FolderSource, root: Path
+) -> None:
+    names = [f"_receipts/{'x' * 255}.json", "_receipts/folder/a.json", "_receipts/file/a.json", "_receipts/b.json"]
+    (root / names[1] / "mine").mkdir(parents=True)
+    (root / "_receipts/file").touch()
+
+    wrong = source.leave([(name, b"{}") for name in names])
+
+    reasons = ("File name too long", "Is a directory", "File exists")
+    assert [reason in str(error) for reason, error in zip(reasons, wrong, strict=True)] == [True] * 3
+    assert (root / names[3]).read_bytes() == b"{}"
