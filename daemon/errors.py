@@ -23,6 +23,7 @@ __all__ = [
     "LedgerError",
     "LedgerMissingError",
     "LedgerOldError",
+    "MissingRightError",
     "NotFoundError",
     "NotPermittedError",
     "SetupError",
@@ -75,6 +76,10 @@ class UnreachableError(SourceError):
 
 class NotPermittedError(UnreachableError):
     """The place where drops land refuses us: a right is missing, or a key or signature is wrong or over."""
+
+
+class MissingRightError(NotPermittedError):
+    """What opens the place where drops land is good, and does not have the right to do this."""
 
 
 class StoreError(WorkError):

@@ -11,8 +11,9 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
-from daemon.errors import ChangedError, SourceError
+from daemon.errors import ChangedError, MissingRightError, SourceError
 from daemon.feeds import Feeds
 from daemon.intake import Arrivals
 from daemon.ledger.markers import NO_SCOPE, Marker, Scope
@@ -37,6 +38,9 @@ NOWHERE = (
     "it lies neither in a feed's folder nor beside those of a customer, so that nobody knows for which rows it speaks; "
     "drop it into CUSTOMER/signals/, or into signals/ within the feed's folder"
 )
+#: What it means that a right is missing.
+STAYS: Final = "markers and signals stay where they are from now on, and speak once; this is not said again"
+JUDGED: Final = "the marker has its verdict all the same"
 
 
 class Ready:
@@ -59,6 +63,8 @@ class Ready:
         self._before: dict[tuple[str, str], Mapping[str, Scope]] = {}
         #: Versions of markers of which was told that they cannot be read now.
         self._told: set[tuple[str, str]] = set()
+        #: What is not permitted, as far as it was told.
+        self._said_once: set[str] = set()
         #: Whether a marker was taken in since the last listing: it takes effect after the next one at the earliest,
         #: as this one may have passed a folder before the drops that came there before the marker.
         self.restless = False
@@ -217,6 +223,9 @@ class Ready:
                 if not found.name.endswith("/"):
                     self._source.settle(found, self._after)
                 done.append(found)
+            except MissingRightError as error:
+                done.append(found)
+                self._refused(f"{_kind(found)}.unsettled", error, STAYS)
             except SourceError as error:
                 self._markers.settle_later(found, now + RETRY_SECONDS)
                 self._log.warning(f"{_kind(found)}.unsettled", name=found.name, reason=str(error))
@@ -230,10 +239,19 @@ class Ready:
         text = json.dumps({"name": printable(found.name), "verdicts": verdicts}, indent=1)
         try:
             wrong = self._source.leave([(f"{RECEIPTS}/{found.name.rstrip('/')}.json", f"{text}\n".encode())])
+        except MissingRightError as error:
+            self._refused("receipts.failed", error, JUDGED)
+            return
         except SourceError as error:
             wrong = (error,)
         for each in wrong:
-            self._log.warning("receipts.failed", reason=str(each), note="the marker has its verdict all the same")
+            self._log.warning("receipts.failed", reason=str(each), note=JUDGED)
+
+    def _refused(self, event: str, error: MissingRightError, note: str) -> None:
+        """Say once that a right is missing."""
+        if event not in self._said_once:
+            self._log.warning(event, reason=str(error), note=note)
+        self._said_once.add(event)
 
     def _tell(self, found: Found, scope: Scope, standing: Standing, note: str) -> None:
         if standing is not Standing.WAITING:

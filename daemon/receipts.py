@@ -16,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from daemon.cloud.address import quoted
 from daemon.durable import sync
-from daemon.errors import DiskError, NotFoundError, NotPermittedError, SourceError, WorkError
+from daemon.errors import DiskError, MissingRightError, NotFoundError, SourceError, WorkError
 from daemon.ledger import DropRow, Ledger
 from daemon.model import State
 from daemon.quarantine import Quarantine
@@ -68,7 +68,7 @@ class Receipts:
                 self._log.warning("receipts.refused", reason=str(refused), note="the others are there; this is left")
         except SourceError as error:
             self._complain(error)
-            if not isinstance(error, NotPermittedError):
+            if not isinstance(error, MissingRightError):
                 return False
         if letters:
             self._write(newest)
@@ -76,9 +76,11 @@ class Receipts:
         return True
 
     def _complain(self, error: SourceError) -> None:
-        if str(error) != self._told:
+        # What is not permitted for one receipt is for none.
+        told = type(error).__name__ if isinstance(error, MissingRightError) else str(error)
+        if told != self._told:
             self._log.warning("receipts.failed", reason=str(error), note="drops go on; set source.receipts = false")
-        self._told = str(error)
+        self._told = told
 
     def _write(self, to: int) -> None:
         unfinished = self._file.with_name(f".{self._file.name}.tmp")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from structlog.typing import FilteringBoundLogger
 
-from daemon.errors import NotPermittedError
+from daemon.errors import MissingRightError
 from daemon.ledger import Ledger
 from daemon.model import After, Drop
 from daemon.sources import Source
@@ -44,9 +44,9 @@ class Settling:
         """Settle the objects of drops whose outcome is in the ledger; one that fails is tried again later."""
         done = []
         for found, error in self._source.settle_all([drop.found for drop in drops], self._after):
-            if error is None or isinstance(error, NotPermittedError):
+            if error is None or isinstance(error, MissingRightError):
                 done.append(found.drop_id)
-            if isinstance(error, NotPermittedError):
+            if isinstance(error, MissingRightError):
                 self._refused(error)
             elif error is not None:
                 now = self._clock()
@@ -55,7 +55,7 @@ class Settling:
         self._source.flush()
         self._ledger.settled(done, self._clock())
 
-    def _refused(self, error: NotPermittedError) -> None:
+    def _refused(self, error: MissingRightError) -> None:
         """Say once that a right is missing: without it every object stays where it is, as if they were to be kept."""
         if not self._is_refused:
             self._log.error("settle.refused", reason=str(error), after=self._after.value, note=STAYS)

@@ -32,8 +32,8 @@ from azure.core.rest import HttpRequest
 from azure.storage.blob import ContainerClient
 
 from daemon.cloud.address import Address, quoted
-from daemon.cloud.credentials import Credential
-from daemon.errors import NotPermittedError, UnreachableError
+from daemon.cloud.credentials import CONNECTION_STRING, KEY, SAS_TOKEN, Credential
+from daemon.errors import MissingRightError, NotPermittedError, UnreachableError
 
 #: New enough for names that XML cannot hold (2021-02-12) and for directories to be told (2021-06-08); old enough for
 #: every Azure and for Azurite since 2022.
@@ -47,6 +47,15 @@ LONGEST_WAIT_SECONDS: Final = 10.0
 #: looks whether it was.
 GRACE_SECONDS: Final = 2.0
 LOOK_SECONDS: Final = 0.2
+#: The refusals that another key or signature, or a right one clock, does not end (Blob service error codes).
+MISSING_RIGHTS: Final = frozenset(
+    {
+        "AuthorizationPermissionMismatch",
+        "AuthorizationResourceTypeMismatch",
+        "AuthorizationServiceMismatch",
+        "UnauthorizedBlobOverwrite",
+    }
+)
 #: What these log of a failed request is told by the error that comes of it.
 LIBRARIES: Final = ("azure", "urllib3", "msal")
 #: Errors of the wire: of the SDK, of what it uses, of the system.
@@ -196,7 +205,8 @@ class Client:
     def _permitted(self, reply: Reply, method: str, name: str) -> Reply:
         if reply.status not in (401, 403):
             return reply
-        raise NotPermittedError(
+        kind = MissingRightError if reply.code in MISSING_RIGHTS else NotPermittedError
+        raise kind(
             f"{self.url(name) if name else self.place.url}: {method} was refused with {reply.status} "
             f"{reply.code or 'and no reason'}, opened by the {self._credential.kind} from {self._credential.origin}; "
             f"{_remedy(reply.code, self._credential.sas)}"
@@ -241,6 +251,11 @@ def _container(place: Address, credential: Credential) -> ContainerClient:
     elif credential.sas:
         opened = AzureSasCredential(credential.sas)
     else:
+        if not place.endpoint.lower().startswith("https:"):
+            raise NotPermittedError(
+                f"{place}: no key or signature was found, and the identity of this machine opens https:// alone: set "
+                f"{CONNECTION_STRING}, {SAS_TOKEN} or {KEY}"
+            )
         # A fifth of a second that those with a key need not wait.
         opened = importlib.import_module("azure.identity").DefaultAzureCredential()
     try:
@@ -299,7 +314,7 @@ def _remedy(code: str, sas: str) -> str:
     end = dict(parse_qsl(sas)).get("se", "")
     if end and end < time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()):
         return f"the signature was over at {end}: have another one made"
-    if code in ("AuthorizationPermissionMismatch", "AuthorizationServiceMismatch", "AuthorizationResourceTypeMismatch"):
+    if code in MISSING_RIGHTS:
         return "give it the rights read, write, delete and list of this container"
     if code == "AuthorizationFailure":
         return "see that the account's firewall lets this machine in"

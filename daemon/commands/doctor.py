@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from daemon import app, logs, wiring
@@ -36,6 +37,11 @@ LITTLE_DISK: Final = 1024**3
 #: Seconds by which the container's clock may differ: a signature is good from its start on by that clock, and keys only
 #: within 15 minutes (Authorize with Shared Key, Date header).
 SKEW_SECONDS: Final = 60.0
+#: What a right is for; without the others no drop can be taken.
+UNTAKEN: Final = "drops cannot be taken before that is mended"
+STAYS: Final = 'drops are taken, but stay where they are: give it that right, or set source.after = "keep"'
+UNTOLD: Final = f"customers get no receipts, and {STAYS}"
+REMEDIES: Final = MappingProxyType({"write": UNTOLD, "delete": STAYS})
 RESTORE: Final = "stop the daemon, then restore a backup, or: blobdrop ledger rebuild"
 
 
@@ -127,7 +133,7 @@ def _source(source: Source, configuration: Configuration) -> Iterator[Finding]:
         elif tried.what in optional:
             yield Finding(check, "warning", str(tried.error), 'not needed with after = "keep", except for receipts')
         else:
-            yield Finding(check, "wrong", str(tried.error), "drops cannot be taken before that is mended")
+            yield Finding(check, "wrong", str(tried.error), REMEDIES.get(tried.what, UNTAKEN))
         if abs(tried.skew_seconds) > SKEW_SECONDS:
             says = f"the container's clock is ahead of this machine's by {tried.skew_seconds:,.0f} s"
             yield Finding(

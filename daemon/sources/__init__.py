@@ -109,7 +109,7 @@ class Source(Protocol):
             somebody keeps what lies under it.
 
         Raises:
-            NotPermittedError: a right is missing.
+            MissingRightError: a right is missing.
             SourceError: not all of them could be put now.
         """
 

@@ -16,7 +16,7 @@ import structlog
 from daemon.cloud.address import Address, address, quoted, signature_of
 from daemon.cloud.client import Client, Deadlines, Reply, client_of
 from daemon.cloud.credentials import SAS_TOKEN, Credential, credential
-from daemon.errors import NotPermittedError, SourceError, UnreachableError
+from daemon.errors import MissingRightError, SourceError, UnreachableError
 from daemon.model import After, Found
 from daemon.settings import MB, SourceSettings
 from daemon.sources import Archived, Tried, azure_archived, azure_settling, tried
@@ -244,12 +244,12 @@ class AzureSource:
 
     def probe(self) -> Iterator[Tried]:
         """Try each right. A blob that is missing is as good an answer as one that is there: it was not refused."""
-        client = self._client()
         name = f"{self._place.prefix}_blobdrop/probe-{uuid.uuid4().hex}"
         listed = tried("list", self.prepare, str(self._place))
         yield replace(listed, skew_seconds=self._ahead_seconds)
-        if isinstance(listed.error, UnreachableError) and not isinstance(listed.error, NotPermittedError):
+        if isinstance(listed.error, UnreachableError) and not isinstance(listed.error, MissingRightError):
             return
+        client = self._client()
         block = {"x-ms-blob-type": "BlockBlob"}
         yield tried("write", lambda: client.send("PUT", name, headers=block, body=b"probe"), client.url(name))
         yield tried("read", lambda: client.send("GET", name), client.url(name))

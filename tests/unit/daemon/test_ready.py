@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import ChangedError, SourceError
+from daemon.errors import ChangedError, MissingRightError, SourceError
 from daemon.ledger.markers import Marker
 from daemon.markers import MOST_BYTES, Standing
 from daemon.model import After, Drop, Found, ReadyNeeds, State
@@ -352,6 +352,27 @@ def test_a_crash_between_the_verdict_and_the_source_gives_no_second_verdict(rig_
     assert standings(rig) == ["applied"]
     assert len(source.archived) == 1
     assert rig.ledger.markers.unsettled() == ()
+
+
+def test_without_the_right_to_settle_markers_it_is_said_once_and_each_has_its_verdict(
+    rig_of: Callable[..., Rig],
+) -> None:
+    class Closed(MemorySource):
+        def settle(self, found: Found, after: After) -> None:
+            del after
+            raise MissingRightError(f"{found.uri}: no")
+
+    rig = rig_of(source=Closed())
+    rig.clock.now = LATER
+    for number in range(3):
+        mark(rig, FIRST + number)
+        turns(rig)
+        rig.clock.now += 100
+    turns(rig)
+
+    assert len(rig.events("marker.unsettled")) == 1
+    assert rig.ledger.markers.unsettled() == ()
+    assert standings(rig) == ["applied"] * 3
 
 
 def test_a_marker_that_cannot_be_settled_is_tried_again_later(rig_of: Callable[..., Rig]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from daemon.errors import NotPermittedError, SourceError, UnreachableError
+from daemon.errors import MissingRightError, SourceError, UnreachableError
 from daemon.receipts import Receipts
 from daemon.sources.memory import MemorySource
 from tests.unit.daemon.conftest import Rig, dirty, good
@@ -140,7 +140,7 @@ def test_without_the_right_to_leave_receipts_it_is_said_once_and_left_at_that(
     rig: Rig, source: Deaf, tmp_path: Path
 ) -> None:
     leaving = receipts(rig, tmp_path / "receipts")
-    source.why = NotPermittedError("no")
+    source.why = MissingRightError("no")
     with capture_logs() as said:
         for number in range(3):
             source.put(f"metrics/{number}.csv", good(3, f"{number}-"))

@@ -437,6 +437,15 @@ def test_a_signature_in_the_settings_works_and_is_warned_of(container: Container
     assert sas not in f"{said} {source.describe()} {only(source)}"
 
 
+def test_without_any_key_a_place_without_tls_says_what_to_set(container: Container) -> None:
+    source = azure_source(SourceSettings(url=container.url), {})
+
+    (tried,) = [each for each in source.probe() if each.what == "list"]
+
+    assert "no key or signature was found" in str(tried.error)
+    assert CONNECTION_STRING in str(tried.error)
+
+
 def test_where_nobody_answers_it_is_said_within_its_patience() -> None:
     url = "http://127.0.0.1:9/devstoreaccount1/drops"
     place = address(url)
