@@ -97,7 +97,8 @@ class AzureSource:
         self._base = f"{place.url}/{quoted(place.prefix)}"
         self._notes = Notes(is_signal)
         self._recalled = Recalled(len(place.prefix))
-        self._growing: frozenset[str] = frozenset()
+        #: The append blobs that nobody has sealed, from the moment that a listing shows them.
+        self._growing: set[str] = set()
         self._ahead_seconds = 0.0
         self._listing: Listing | None = None
         self._is_over = False
@@ -146,8 +147,11 @@ class AzureSource:
             uri = self._base + (name if _plain(name) else quoted(name))
             if blob.is_append and not blob.is_sealed:
                 growing.add(uri)
+                self._growing.add(uri)  # whoever lists asks at once how long it must stay as it is
+            elif self._growing:
+                self._growing.discard(uri)
             yield Found(uri=uri, name=name, version=blob.etag, size=blob.size, modified=blob.modified)
-        self._growing, self._ahead_seconds, self._listing = frozenset(growing), listing.ahead_seconds, None
+        self._growing, self._ahead_seconds, self._listing = growing, listing.ahead_seconds, None
         self._passed_over = max(self._passed_over, passed_over)
         self._recalled.end()
         self._notes.tell()
