@@ -24,6 +24,7 @@ from daemon.quarantine.entries import PAGE
 from daemon.reports import Report, iso, summary
 from daemon.sources import Source
 from daemon.sources.names import RECEIPTS
+from validators.model import Problem
 from validators.sentences import printable
 
 #: Events that are looked at in one turn.
@@ -108,7 +109,7 @@ def letters_of(row: DropRow, quarantine: Quarantine, where: str) -> Iterator[tup
 
 
 def _told(row: DropRow, report: Report | None, page: str | None, where: str) -> dict[str, Any]:
-    problems = [problem for problem in report.problems if problem.sample] if report else []
+    problems = report.problems if report else ()
     return {
         "name": printable(row.name),
         "drop": row.id,
@@ -119,7 +120,7 @@ def _told(row: DropRow, report: Report | None, page: str | None, where: str) -> 
         "says": _says(row, report),
         "rows": {"read": row.rows.read, "accepted": row.rows.accepted, "rejected": row.rows.rejected},
         "late_rows": row.rows.late,
-        "problems": [problem.sample[0].message for problem in problems[:SAID]],
+        "problems": [_in_words(problem) for problem in problems[:SAID]],
         "more_problems": max(0, len(problems) - SAID),
         "report": printable(page) if page else None,
         "report_url": f"{where}/{quoted(page)}" if page else None,
@@ -132,7 +133,8 @@ def _told(row: DropRow, report: Report | None, page: str | None, where: str) -> 
 def _says(row: DropRow, report: Report | None) -> str:
     """Say in one sentence what became of the drop."""
     if report is not None:
-        return summary(report)
+        because = "" if report.superseded_by else report.rejected_because
+        return f"{summary(report).rstrip('.')}: {printable(because)}." if because else summary(report)
     match row.state:
         case State.UNMATCHED:
             return UNWANTED
@@ -142,6 +144,11 @@ def _says(row: DropRow, report: Report | None) -> str:
             return printable(row.reason or "The same bytes were here before; they count once.")
         case _:
             return printable(row.reason)
+
+
+def _in_words(problem: Problem) -> str:
+    """Say what is wrong with the first of its rows, or with the file."""
+    return problem.sample[0].message if problem.sample else printable(problem.expected)
 
 
 def _reported(row: DropRow, quarantine: Quarantine) -> tuple[Report | None, bytes]:

@@ -19,7 +19,7 @@ Note = tuple[str, str]
 UPLOADING: Final = ("blob_uploading", "blocks of it are uploaded and not yet committed: it is read when they are")
 EMPTY: Final = (
     "blob_empty",
-    "it has no bytes, as tools make a place for what they upload: it is read when it has some",
+    "it has no bytes: its upload is not committed yet, or a tool has made a place for it; it is read when it has some",
 )
 FROZEN: Final = ("blob_in_archive_tier", "it cannot be read: move it to the tier Hot or Cool, which takes hours")
 COPIED: Final = ("blob_being_copied", "the service still copies it, or has given up: it is read when it is whole")

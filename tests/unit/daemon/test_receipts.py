@@ -75,6 +75,21 @@ def test_each_drop_has_a_receipt_that_says_what_became_of_it(rig: Rig, source: D
     assert leaving.turn() is False
 
 
+def test_the_receipt_of_a_file_that_was_rejected_as_a_whole_says_why_in_words(
+    rig: Rig, source: Deaf, tmp_path: Path
+) -> None:
+    leaving = receipts(rig, tmp_path / "receipts")
+    source.put("metrics/short.csv", b"unit_id,metric_name,date,metric_value\nu-1,visits,2026-03-01,1\n")
+    work(rig)
+
+    leaving.catch_up()
+
+    told_of = told(source, "metrics/short.csv")
+    assert told_of["state"] == "rejected"
+    assert told_of["says"].endswith("nothing of it is in the table: the column 'id_type' is missing.")
+    assert told_of["problems"] == ["the column 'id_type' is missing"]
+
+
 def test_the_next_daemon_goes_on_where_the_last_one_was_killed(rig: Rig, source: Deaf, tmp_path: Path) -> None:
     file = tmp_path / "receipts"
     receipts(rig, file)
