@@ -136,6 +136,8 @@ class AzureSource:
         growing: set[str] = set()
         most = self._passed_over // PAGE
         self._listing = listing = Listing(self._client(), most_folders=most, recalled=self._recalled)
+        if self._is_over:
+            listing.leave()
         passed_over = 0
         for blob in listing:
             name = blob.name

@@ -387,6 +387,20 @@ def test_a_receipt_under_a_lease_is_told_and_holds_up_no_other(container: Contai
     assert container.get("_receipts/b.csv.json") == b"{}"
 
 
+def test_no_listing_begins_once_it_is_to_stop(container: Container) -> None:
+    with proxy_to(container) as proxy:
+        settings = SourceSettings(url=proxy.environment(container)["BLOBDROP_SOURCE__URL"])
+        source = azure_source(settings, proxy.environment(container))
+        source.prepare()
+        proxy.rule = lambda _method, _path: Fault(stall_seconds=6)
+        source.stop()
+        began = time.monotonic()
+        with pytest.raises(UnreachableError, match="as the daemon stops"):
+            listed(source)
+
+    assert time.monotonic() - began < 2
+
+
 # -------------------------------------------------------------------- RIGHTS
 
 
