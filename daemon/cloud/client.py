@@ -56,6 +56,11 @@ MISSING_RIGHTS: Final = frozenset(
         "UnauthorizedBlobOverwrite",
     }
 )
+#: Seconds by which two clocks may differ unnoticed: a `Date` has whole seconds, and travels.
+CLOCKS_SECONDS: Final = 2.0
+#: Seconds of difference that a request is refused for: 15 minutes (Authorize with Shared Key, Date header); for a
+#: signature that has just begun, or is about to end, any.
+SKEW_SECONDS: Final = 60.0
 #: What these log of a failed request is told by the error that comes of it.
 LIBRARIES: Final = ("azure", "urllib3", "msal")
 #: Errors of the wire: of the SDK, of what it uses, of the system.
@@ -209,7 +214,7 @@ class Client:
         raise kind(
             f"{self.url(name) if name else self.place.url}: {method} was refused with {reply.status} "
             f"{reply.code or 'and no reason'}, opened by the {self._credential.kind} from {self._credential.origin}; "
-            f"{_remedy(reply.code, self._credential.sas)}"
+            f"{_remedy(reply, self._credential.sas)}"
         )
 
     def _unreachable(self, reply: Reply | Exception) -> UnreachableError:
@@ -309,13 +314,25 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         waiting += [each for each in inner if isinstance(each, BaseException)]
 
 
-def _remedy(code: str, sas: str) -> str:
+def ahead(reply: Reply) -> float:
+    """Return by how many seconds the service's clock is ahead of ours; 0.0 for what the way may account for."""
+    date = reply.headers.get("Date", "")
+    try:
+        seconds = email.utils.parsedate_to_datetime(date).timestamp() - time.time()
+    except ValueError:
+        return 0.0
+    return seconds if abs(seconds) > CLOCKS_SECONDS else 0.0
+
+
+def _remedy(reply: Reply, sas: str) -> str:
     """Say what to do about a refusal, by its name (Blob service error codes)."""
+    if reply.code not in MISSING_RIGHTS and abs(skew := ahead(reply)) > SKEW_SECONDS:
+        return f"its clock is ahead of this machine's by {skew:,.0f} s: set this machine's clock"
     end = dict(parse_qsl(sas)).get("se", "")
     if end and end < time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()):
         return f"the signature was over at {end}: have another one made"
-    if code in MISSING_RIGHTS:
+    if reply.code in MISSING_RIGHTS:
         return "give it the rights read, write, delete and list of this container"
-    if code == "AuthorizationFailure":
+    if reply.code == "AuthorizationFailure":
         return "see that the account's firewall lets this machine in"
     return "see that it is for this account and container, that it is not over, and that this machine's clock is right"

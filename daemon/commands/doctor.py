@@ -134,11 +134,15 @@ def _source(source: Source, configuration: Configuration) -> Iterator[Finding]:
             yield Finding(check, "warning", str(tried.error), 'not needed with after = "keep", except for receipts')
         else:
             yield Finding(check, "wrong", str(tried.error), REMEDIES.get(tried.what, UNTAKEN))
-        if abs(tried.skew_seconds) > SKEW_SECONDS:
-            says = f"the container's clock is ahead of this machine's by {tried.skew_seconds:,.0f} s"
-            yield Finding(
-                "clock", "warning", says, "set this machine's clock, for example with: timedatectl set-ntp true"
-            )
+        if tried.what == "list" and tried.error is None and configuration.settings.source.is_container:
+            yield _clock(tried.skew_seconds)
+
+
+def _clock(skew_seconds: float) -> Finding:
+    says = f"the container's clock is ahead of this machine's by {skew_seconds:,.0f} s"
+    if abs(skew_seconds) > SKEW_SECONDS:
+        return Finding("clock", "warning", says, "set this machine's clock, for example with: timedatectl set-ntp true")
+    return Finding("clock", "fine", says)
 
 
 def _disks(configuration: Configuration) -> Iterator[Finding]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import email.utils
 import queue
 import re
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from daemon.cloud.client import Client, Reply
+from daemon.cloud.client import Client, Reply, ahead
 from daemon.errors import SourceError, UnreachableError, WorkError
 from daemon.sources.azure_entries import Blob, Recalled, blobs, parsed, text_of
 from daemon.sources.names import left_out_folder
@@ -27,8 +25,6 @@ TAIL: Final = 16_384
 _MARKER: Final = re.compile(rb"<NextMarker>[^<]*</NextMarker>")
 #: Seconds between two looks whether anybody still wants the listing.
 LOOK_SECONDS: Final = 0.2
-#: Seconds by which two clocks may differ unnoticed: a `Date` has whole seconds, and travels.
-CLOCKS_SECONDS: Final = 2.0
 
 
 class Listing:
@@ -182,13 +178,3 @@ def refusal(client: Client, reply: Reply) -> str:
             f"{client.place.url}: there is no such container; make it (az storage container create), or mend source.url"
         )
     return f"{client.place.url} cannot be listed: {reply.status} {reply.code}".rstrip()
-
-
-def ahead(reply: Reply) -> float:
-    """Return by how many seconds the service's clock is ahead of ours; 0.0 for what the way may account for."""
-    date = reply.headers.get("Date", "")
-    try:
-        seconds = email.utils.parsedate_to_datetime(date).timestamp() - time.time()
-    except ValueError:
-        return 0.0
-    return seconds if abs(seconds) > CLOCKS_SECONDS else 0.0

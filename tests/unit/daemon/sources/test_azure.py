@@ -435,6 +435,15 @@ def test_each_step_needs_just_its_right_and_says_so_without_the_signature(contai
     take(enough)
 
 
+def test_a_refusal_for_the_clock_says_by_how_much_it_is_off(container: Container) -> None:
+    with proxy_to(container) as proxy:
+        settings = SourceSettings(url=proxy.environment(container)["BLOBDROP_SOURCE__URL"])
+        proxy.ahead_seconds = 3_600.0
+        proxy.rule = lambda _method, _path: Fault(status=403, code="AuthenticationFailed")
+        with pytest.raises(NotPermittedError, match=r"clock is ahead of this machine's by 3,[56]\d\d s: set this"):
+            azure_source(settings, proxy.environment(container)).prepare()
+
+
 def test_a_signature_that_is_over_says_so(container: Container) -> None:
     source = opened(container, sas=signature(container, "rl", ends=-60.0))
     with pytest.raises(NotPermittedError, match="the signature was over at 20"):
