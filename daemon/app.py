@@ -54,6 +54,8 @@ class Daemon:
     quarantine: Quarantine
     ledger: Ledger
     tidying: Tidying
+    #: What the service manager is told.
+    signs: Signs
     #: Set once a signal has told it to stop.
     told: threading.Event = field(default_factory=threading.Event)
 
@@ -235,6 +237,7 @@ def _wired(
         quarantine=parts.quarantine,
         ledger=parts.ledger,
         tidying=tidying,
+        signs=told[0],
     )
 
 

@@ -95,6 +95,10 @@ class Signs:
             self._systemd.ready(status)
         self.gave_up(status)
 
+    def again(self) -> None:
+        """Have the next turn that is completed say once more that the daemon is ready. From any thread."""
+        self._is_ready = False
+
     def gave_up(self, status: str) -> None:
         """Tell of a turn that ended as something does not answer: to start anew would not mend that.
 

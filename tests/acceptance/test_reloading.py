@@ -40,22 +40,38 @@ def test_a_changed_configuration_is_taken_and_no_row_is_lost(blobdrop: Blobdrop)
     assert blobdrop.stop() == 0
 
 
+def refused(blobdrop: Blobdrop, said: str) -> None:
+    """Ask for a reload, and see that it is refused."""
+    before = blobdrop.log.count("configuration.refused")
+    hang_up(blobdrop)
+    wait_for(lambda: blobdrop.log.count("configuration.refused") > before, "it is told", told=lambda: blobdrop.log)
+    assert said in blobdrop.log
+
+
 def test_a_wrong_configuration_is_told_and_the_old_one_stays(blobdrop: Blobdrop) -> None:
     blobdrop.configure(FEED.format(name="metrics"))
     blobdrop.start()
-
-    def refused(wrong: str, said: str) -> None:
-        before = blobdrop.log.count(RUNNING)
-        blobdrop.configure(wrong)
-        hang_up(blobdrop)
-        wait_for(lambda: blobdrop.log.count(RUNNING) > before, "it goes on", told=lambda: blobdrop.log)
-        assert "configuration.refused" in blobdrop.log
-        assert said in blobdrop.log
-
-    refused("[sauce]\n", "sauce")
-    refused(FEED.format(name="x").replace(":pre", ":no_pre"), "no_pre")
+    blobdrop.configure("[sauce]\n")
+    refused(blobdrop, "sauce")
+    blobdrop.configure(FEED.format(name="x").replace(":pre", ":no_pre"))
+    refused(blobdrop, "no_pre")
     blobdrop.drop("a.csv", text.good(3))
     blobdrop.wait_settled(1)
+    assert blobdrop.log.count(RUNNING) == 1, "what was under way goes on"
+    assert blobdrop.stop() == 0
+
+
+def test_a_contract_that_was_broken_on_the_disk_is_told_and_the_daemon_goes_on(blobdrop: Blobdrop) -> None:
+    contract = blobdrop.folder / "ours.py"
+    contract.write_text("from validators.metrics import precomputed_metrics\n")
+    blobdrop.configure(FEED.format(name="metrics").replace("validators.metrics", "ours.py"))
+    blobdrop.start()
+    blobdrop.drop("a.csv", text.good(3))
+    blobdrop.wait_settled(1)
+    contract.write_text("this is not Python(\n")
+    refused(blobdrop, "never closed")
+    contract.unlink()
+    refused(blobdrop, "ours.py")
     assert blobdrop.stop() == 0
 
 
