@@ -130,10 +130,10 @@ class Watched:
         with self._database.reading() as connection:
             return tuple(_day(row) for row in connection.execute(query))
 
-    def has_come(self, feed: str, since: float) -> bool:
-        """Tell whether any drop of a feed was found since then, unix seconds, or is of then by the source's clock."""
-        later = sa.or_(drops.c.found_at >= since, drops.c.modified >= since)
-        query = sa.select(drops.c.id).where(drops.c.feed == feed, later).limit(1)
+    def has_come(self, feed: str, since: float, until: float) -> bool:
+        """Tell whether any drop of a feed was found in that time, unix seconds, or is of then by the source's clock."""
+        then = (sa.and_(when >= since, when < until) for when in (drops.c.found_at, drops.c.modified))
+        query = sa.select(drops.c.id).where(drops.c.feed == feed, sa.or_(*then)).limit(1)
         with self._database.reading() as connection:
             return connection.execute(query).first() is not None
 

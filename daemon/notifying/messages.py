@@ -59,7 +59,8 @@ def sentence(group: Mapping[str, Any]) -> str:
         case On.DAY_CLOSED:
             said = f"{_many(count, 'day')} closed, the first {first['date']} with {_many(first['rows'], 'row')}"
         case On.NOTHING_ARRIVED:
-            said = f"nothing arrived on {first['date']} by {first['by']} {first['timezone']}"
+            when = first["date"] if count == 1 else f"{_many(count, 'day')}, the first {first['date']},"
+            said = f"nothing arrived on {when} by {first['by']} {first['timezone']}"
     return f"{whose}: {said}"
 
 

@@ -28,6 +28,9 @@ MOST_GROUPS: Final = 50
 MOST_RULES: Final = 5
 #: Closed days are looked for so far back, as a clock may have been set back; those that were told are remembered.
 OVERLAP_SECONDS: Final = 3600.0
+#: Days on which nothing arrived that are told at once, after an outage of the receiver or of the daemon.
+MOST_DAYS: Final = 7
+ONE_DAY: Final = dt.timedelta(days=1)
 
 Group = dict[str, Any]
 
@@ -126,18 +129,38 @@ class News:
         return after, groups.largest()
 
     def _arrivals(self, mark: Mark, now: float, groups: _Groups) -> Iterator[tuple[str, str]]:
-        """Yield for each feed the day of which is known whether anything came by the time of day that was set."""
+        """Yield for each feed the newest day of which is known whether anything came by the time that was set."""
         for name, feed in self._feeds.items():
             local = dt.datetime.fromtimestamp(now, ZoneInfo(feed.timezone))
-            day, known = local.date().isoformat(), mark.arrivals.get(name, "")
-            if not self._wanted.arrive_by or f"{local:%H:%M}" < self._wanted.arrive_by or known == day:
+            known, due = mark.arrivals.get(name, ""), _due(local, self._wanted.arrive_by)
+            if not self._wanted.arrive_by or known >= due.isoformat():
                 yield name, known
                 continue
-            midnight = dt.datetime.combine(local.date(), dt.time(), local.tzinfo).timestamp()
-            if not self._watched.has_come(name, midnight):
-                shown = {"date": day, "by": self._wanted.arrive_by, "timezone": feed.timezone}
-                groups.add(On.NOTHING_ARRIVED, name, "", shown)
-            yield name, day
+            # What was due before a receiver was set up is no news to it.
+            known = known or (local.date() - ONE_DAY).isoformat()
+            for day in _days_after(known, due):
+                if not self._watched.has_come(name, *_span(day, local.tzinfo)):
+                    shown = {"date": day.isoformat(), "by": self._wanted.arrive_by, "timezone": feed.timezone}
+                    groups.add(On.NOTHING_ARRIVED, name, "", shown)
+            yield name, due.isoformat()
+
+
+def _due(local: dt.datetime, arrive_by: str) -> dt.date:
+    """Return the newest day whose time of day is past: a message may be made, or delivered at last, after midnight."""
+    return local.date() if f"{local:%H:%M}" >= arrive_by else local.date() - ONE_DAY
+
+
+def _days_after(known: str, due: dt.date) -> Iterator[dt.date]:
+    """Yield the days after one up to another, but no more than the last few of them."""
+    first = max(dt.date.fromisoformat(known) + ONE_DAY, due - (MOST_DAYS - 1) * ONE_DAY)
+    for number in range((due - first).days + 1):
+        yield first + number * ONE_DAY
+
+
+def _span(day: dt.date, zone: dt.tzinfo | None) -> tuple[float, float]:
+    """Return when a day begins and ends, unix seconds."""
+    begins, ends = (dt.datetime.combine(each, dt.time(), zone).timestamp() for each in (day, day + ONE_DAY))
+    return begins, ends
 
 
 class _Groups:

@@ -234,6 +234,34 @@ def test_that_nothing_arrived_by_a_time_of_day_is_told_once_a_day_in_the_feeds_z
     assert since.arrivals == {"metrics": "2026-03-02"}
 
 
+def test_that_nothing_arrived_is_told_after_midnight_too(rig: Rig, receiver: Receiver) -> None:
+    # 23:40 in the feed's zone; the window ends on the next day, and so does the receiver's outage.
+    rig.clock.now = NOON + 19 * 3600 + 2400
+    teller = notifier(rig, webhook(receiver), on=["nothing_arrived"], arrive_by="23:45", window_seconds=3600.0)
+    teller._look()
+    rig.clock.now += 600
+    teller._look()
+    rig.clock.now += 3600
+    receiver.answers = [503]
+    assert teller._try(teller._look)
+    rig.clock.now += DAY
+    teller._look()
+
+    (told,) = receiver.messages()[1:]
+    assert [each["date"] for each in told["events"][0]["first"]] == ["2026-03-01", "2026-03-02"]
+    assert "nothing arrived on 2 days, the first 2026-03-01, by 23:45 Etc/GMT+8" in told["text"]
+    rig.clock.now += 3600
+    teller._look()
+    assert len(receiver.got) == 2
+
+
+def test_what_was_due_before_a_receiver_was_set_up_is_no_news(rig: Rig) -> None:
+    rig.clock.now = NOON
+    asked = news(rig, on=["nothing_arrived"], arrive_by="23:00")
+    since, groups = asked.since(beginning(rig.ledger, rig.clock()), rig.clock())
+    assert (groups, since.arrivals) == ([], {"metrics": "2026-02-28"})
+
+
 def test_other_feeds_and_other_kinds_are_left_out(rig: Rig) -> None:
     since = beginning(rig.ledger, rig.clock())
     rig.take_in(a=bad())
