@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -53,26 +54,45 @@ class Webhook:
     def __init__(self, url: str, *, secret: str, timeout_seconds: float) -> None:
         """Post nothing yet; a `secret` signs what is posted."""
         self._url, self._secret, self._timeout_seconds = url, secret.encode(), timeout_seconds
+        # The URL may be a secret itself: only its host is told.
+        self._host = urlsplit(url).hostname
+        self._asking: threading.Thread | None = None
 
     def deliver(self, body: bytes, id_: str) -> None:
-        """Post a message; whatever answers 200 to 299 has it."""
-        headers = {"Content-Type": "application/json", "User-Agent": f"blobdrop/{__version__}", ID: id_}
-        if self._secret:
-            headers[SIGNATURE] = f"sha256={hmac.new(self._secret, body, hashlib.sha256).hexdigest()}"
-        # The URL may be a secret itself: only its host is told, and nobody's redirection is followed with it.
-        host = urlsplit(self._url).hostname
+        """Post a message; whatever answers 200 to 299 in time has it.
+
+        In a thread of its own: the library bounds each byte's time, and neither that of a whole answer nor of a look-up
+        of the host's name. Whoever has not ended an answer by then is not asked again until it has.
+        """
+        if self._asking is not None and self._asking.is_alive():
+            raise UndeliveredError(f"{self._host} has not ended its answer to the last message")
+        answer: Future[int] = Future()
+        self._asking = threading.Thread(target=self._ask, args=(body, id_, answer), name="webhook", daemon=True)
+        self._asking.start()
         try:
-            with requests.post(
-                self._url, data=body, headers=headers, timeout=self._timeout_seconds, allow_redirects=False, stream=True
-            ) as answer:
-                status = answer.status_code
+            status = answer.result(self._timeout_seconds)
+        except TimeoutError:
+            raise UndeliveredError(f"{self._host} did not answer within {self._timeout_seconds:g} s") from None
         except (requests.RequestException, OSError) as error:
-            raise UndeliveredError(f"{host} could not be asked: {type(error).__name__}") from None
+            raise UndeliveredError(f"{self._host} could not be asked: {type(error).__name__}") from None
         if status // 100 != 2:  # noqa: PLR2004 - "2xx: successful"
-            raise UndeliveredError(f"{host} answered {status}, expected 200 to 299")
+            raise UndeliveredError(f"{self._host} answered {status}, expected 200 to 299")
 
     def stop(self) -> None:
         """Let it be: it ends with its time."""
+
+    def _ask(self, body: bytes, id_: str, answer: Future[int]) -> None:
+        headers = {"Content-Type": "application/json", "User-Agent": f"blobdrop/{__version__}", ID: id_}
+        if self._secret:
+            headers[SIGNATURE] = f"sha256={hmac.new(self._secret, body, hashlib.sha256).hexdigest()}"
+        try:
+            # Nobody's redirection is followed with a URL that may be secret.
+            with requests.post(
+                self._url, data=body, headers=headers, timeout=self._timeout_seconds, allow_redirects=False, stream=True
+            ) as said:
+                answer.set_result(said.status_code)
+        except (requests.RequestException, OSError) as error:
+            answer.set_exception(error)
 
 
 class Command:

@@ -415,6 +415,30 @@ def test_a_slow_receiver_holds_up_nothing_and_a_stop_does_not_wait_for_it(rig: R
         assert time.monotonic() - began < 3
 
 
+def test_an_answer_that_drips_in_byte_by_byte_is_given_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as dripping:
+        hook = Webhook(f"http://127.0.0.1:{dripping.getsockname()[1]}", secret="", timeout_seconds=0.3)
+        over = threading.Event()
+
+        def drip() -> None:
+            connection = dripping.accept()[0]
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                while not over.wait(0.05):
+                    connection.sendall(b"x")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            with pytest.raises(UndeliveredError, match=r"127\.0\.0\.1 did not answer within 0\.3 s"):
+                hook.deliver(b"{}", "1")
+            with pytest.raises(UndeliveredError, match="has not ended its answer"):
+                hook.deliver(b"{}", "1")
+        finally:
+            over.set()
+            thread.join()
+
+
 def test_what_runs_once_tells_at_its_end_in_a_few_goes(rig: Rig, receiver: Receiver) -> None:
     teller = notifier(rig, webhook(receiver))
     receiver.answers = [503]
