@@ -44,6 +44,7 @@ install_all() {
     environment=$program/venv-$state
     mkdir -p "$program" "$(dirname "$command")" "$(dirname "$unit")"
     [ -f "$environment/.complete" ] || build
+    check_settings
     ln -sfn "venv-$state" "$program/venv"
     ln -sfn /opt/blobdrop/venv/bin/blobdrop "$command"
     install -m 644 "$checkout/README.md" "$checkout/deploy/alerts.yml" "$checkout/deploy/grafana.json" "$program/"
@@ -87,6 +88,14 @@ quiet_pip() {
     "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile "$@"
 }
 
+# At its restart a wrong configuration would end for good a service that goes on with what it was started with.
+check_settings() {
+    if is_running && ! "$environment/bin/blobdrop" config --config "$settings/blobdrop.toml" >/dev/null; then
+        fail "$settings/blobdrop.toml or a contract is wrong: mend that, and install once more. The service goes on with" \
+            "the program that it has"
+    fi
+}
+
 configure() {
     mkdir -p "$settings"
     if [ -e "$settings/blobdrop.toml" ]; then
@@ -112,7 +121,7 @@ start() {
         return
     fi
     systemctl daemon-reload
-    if systemctl --quiet is-active blobdrop.service; then
+    if is_running; then
         systemctl restart blobdrop.service
         say "installed and restarted"
     else
@@ -131,6 +140,10 @@ remove() {
 # Whether the system that is installed into is the one that runs, and systemd runs it.
 is_booted() {
     [ -z "$root" ] && [ -d /run/systemd/system ]
+}
+
+is_running() {
+    is_booted && systemctl --quiet is-active blobdrop.service
 }
 
 say() {

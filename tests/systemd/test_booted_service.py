@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,28 @@ def test_a_reload_keeps_the_process_and_a_wrong_configuration_out(service: Machi
     reload("[sauce]\n", "configuration.refused")
     reload(right + "\n", "configuration.reloaded")
     assert (service.property("MainPID"), service.property("ActiveState")) == (process, "active")
+
+
+def test_an_upgrade_does_not_end_a_service_whose_configuration_has_become_wrong(service: Machine) -> None:
+    process = service.property("MainPID")
+    checkout = service.root / "srv" / "checkout"
+    for name in ("daemon", "validators", "deploy"):
+        shutil.copytree(CHECKOUT / name, checkout / name)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(CHECKOUT / name, checkout / name)
+    file = service.root / "etc" / "blobdrop" / "blobdrop.toml"
+    right = file.read_text()
+
+    file.write_text("[sauce]\n")
+    install = ("sh", "-c", "/srv/checkout/deploy/install.sh 2>&1")
+    said = service.run(*install, check=False)
+    assert "did you mean source?" in said
+    assert "The service goes on with the program that it has" in said
+    assert (service.property("MainPID"), service.property("ActiveState")) == (process, "active")
+    file.write_text(right)
+    service.run(*install)
+    assert service.property("MainPID") != process
+    assert service.property("ActiveState") == "active"
 
 
 def test_it_writes_nothing_outside_its_state_directory(service: Machine) -> None:

@@ -32,7 +32,6 @@ _MOST_CELLS: Final = 16 * 1024**2
 _SPARSE: Final = 4
 
 _EXPECTED = "one JSON object (RFC 8259)"
-_RAW_CHARS_SHOWN = 80
 
 
 class Number(str):
