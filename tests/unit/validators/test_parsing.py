@@ -104,7 +104,6 @@ def one_time(cell: str, *, zoned: bool) -> dt.datetime | None:
 
 # ---------------------------------------------------------------- cells that are nearly right
 
-DIGITS = st.text("0123456789", min_size=1, max_size=22)
 NUMBERS = st.one_of(
     st.from_regex(r"\A[ \t]?[+-]?[0-9]{0,21}(\.[0-9]{0,9})?([eE][+-]?[0-9]{1,4})?[ \t]?\Z"),
     st.from_regex(r"\A[+-]?0{0,40}[0-9]{1,3}(\.0{0,40})?\Z"),
