@@ -48,6 +48,22 @@ def rows(machine: Machine) -> list[int]:
     return sorted(drops.count(drop) for drop in set(drops))
 
 
+def put_checkout(machine: Machine) -> None:
+    """Have the checkout in /srv/checkout, whatever of this machine's folders the other one sees."""
+    checkout = machine.root / "srv" / "checkout"
+    for name in ("daemon", "validators", "deploy"):
+        shutil.copytree(CHECKOUT / name, checkout / name, dirs_exist_ok=True)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(CHECKOUT / name, checkout / name)
+
+
+def typed(machine: Machine, title: str) -> str:
+    """Type the commands that deploy/README.md has below a title; return what they print."""
+    section = (CHECKOUT / "deploy" / "README.md").read_text().partition(f"\n## {title}\n")[2]
+    commands = section.partition("```sh\n")[2].partition("```")[0].replace("sudo ", "")
+    return machine.run("sh", "-c", f"set -e; cd /srv/checkout; exec 2>&1\n{commands}")
+
+
 def test_a_dropped_file_becomes_rows_and_a_line_of_json_in_the_journal(service: Machine) -> None:
     before = len(rows(service))
     service.drop("first.csv", text.good(7, "first"))
@@ -139,13 +155,30 @@ def test_a_reload_keeps_the_process_and_a_wrong_configuration_out(service: Machi
     assert (service.property("MainPID"), service.property("ActiveState")) == (process, "active")
 
 
+def test_what_was_backed_up_is_restored_on_a_new_machine_by_the_words_of_the_readme(service: Machine) -> None:
+    put_checkout(service)
+    before = len(rows(service))
+    service.drop("before-backup.csv", text.good(6, "kept"))
+    service.wait(lambda: len(rows(service)) > before, "the rows are in the table")
+    had = rows(service)
+    typed(service, "Back up")
+    service.run("systemctl", "stop", UNIT)
+    service.run("sh", "-c", "rm -rf /var/lib/private /var/lib/blobdrop /etc/blobdrop/*")
+    typed(service, "Restore, or move to another machine")
+
+    assert service.property("ActiveState") == "active"
+    assert rows(service) == had
+    service.drop("after-move.csv", text.good(5, "moved"))
+    service.wait(lambda: len(rows(service)) == len(had) + 1, "it works on")
+    service.run("sh", "-c", f"systemctl stop {UNIT}; rm /var/lib/blobdrop/ledger.db*")
+    typed(service, "Rebuild the ledger")
+    assert service.property("ActiveState") == "active"
+    assert len(rows(service)) == len(had) + 1
+
+
 def test_an_upgrade_does_not_end_a_service_whose_configuration_has_become_wrong(service: Machine) -> None:
     process = service.property("MainPID")
-    checkout = service.root / "srv" / "checkout"
-    for name in ("daemon", "validators", "deploy"):
-        shutil.copytree(CHECKOUT / name, checkout / name)
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(CHECKOUT / name, checkout / name)
+    put_checkout(service)
     file = service.root / "etc" / "blobdrop" / "blobdrop.toml"
     right = file.read_text()
 
