@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 
 from daemon import telling
 from daemon.claims import Claims
-from daemon.errors import BlobdropError, DiskError, StoreError, UndoneError, UnreachableError, WorkerError
+from daemon.errors import (
+    BlobdropError,
+    ContractError,
+    DiskError,
+    StoreError,
+    UndoneError,
+    UnreachableError,
+    WorkerError,
+)
 from daemon.lineup import Lineup, pieces
 from daemon.model import Drop, Outcome, State, Turn, Unit
 from daemon.parts import Parts
@@ -42,6 +50,12 @@ class Setbacks:
         self._clear_away(unit)
         if isinstance(error, (StoreError, DiskError, UnreachableError)):
             self._claims.give_back((drop.id for drop in unit.drops), str(error), counts=False)
+            raise UndoneError(str(error)) from error
+        if isinstance(error, ContractError):
+            # It was right when the daemon began with it: somebody is changing it, and this worker is younger than that.
+            self._claims.give_back(
+                (drop.id for drop in unit.drops), str(error), wait_seconds=self._rules.retry_seconds, counts=False
+            )
             raise UndoneError(str(error)) from error
         at = error.at if isinstance(error, WorkerError) else ""
         culprits = [drop for drop in unit.drops if drop.id == at or len(unit.drops) == 1]

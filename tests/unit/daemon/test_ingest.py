@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from daemon.errors import LedgerError, SourceError, StoreError, UndoneError
+from daemon.errors import ContractError, LedgerError, SourceError, StoreError, UndoneError
 from daemon.ingest import LINGER_SECONDS
 from daemon.ledger import Ledger
 from daemon.lineup import UNITS_PER_WORKER
@@ -234,6 +234,23 @@ def test_a_lost_worker_takes_only_its_own_drop_with_it(rig_of: Callable[..., Rig
     assert row.reason == "the worker was killed by SIGKILL, perhaps for want of memory"
     assert row.settled_at is None
     assert {found.name for found in rig.source.list()} == {"metrics/b.csv"}
+
+
+def test_a_contract_that_somebody_breaks_meanwhile_costs_no_drop_an_attempt(rig_of: Callable[..., Rig]) -> None:
+    rig = rig_of(workers=Here(processes=1), rules={"attempts": 1})
+    drops = claim_and_hold(rig, a=good(1), b=good(2))
+    rig.workers.lose(ContractError("contract 'ours.py:Ours': SyntaxError. Mend it and try again"))
+    with pytest.raises(UndoneError, match="Mend it"):
+        rig.ingest.collect()
+    assert [rig.state(drop) for drop in drops] == [State.FOUND] * 2
+
+    rig.workers.hold = False
+    rig.clock.now += 10.0
+    rig.ingest.claim(rig.intake.look().drops)
+    while rig.ingest.busy:
+        rig.turn()
+    assert sorted(rig.rows().values()) == [1, 2]
+    assert {rig.ledger.drop(drop.id).attempt for drop in drops} == {1}
 
 
 def test_the_drop_that_a_lost_worker_was_at_is_known_and_the_others_stay_together(rig_of: Callable[..., Rig]) -> None:
