@@ -52,11 +52,8 @@ class Setbacks:
             self._claims.give_back((drop.id for drop in unit.drops), str(error), counts=False)
             raise UndoneError(str(error)) from error
         if isinstance(error, ContractError):
-            # It was right when the daemon began with it: somebody is changing it, and this worker is younger than that.
-            self._claims.give_back(
-                (drop.id for drop in unit.drops), str(error), wait_seconds=self._rules.retry_seconds, counts=False
-            )
-            raise UndoneError(str(error)) from error
+            self._without_contract(unit, error)
+            return
         at = error.at if isinstance(error, WorkerError) else ""
         culprits = [drop for drop in unit.drops if drop.id == at or len(unit.drops) == 1]
         others = [drop for drop in unit.drops if drop not in culprits]
@@ -91,6 +88,20 @@ class Setbacks:
         outcome = Outcome(drop_id=drop.id, state=State.FAILED, reason=reason, log=log, started_at=now, finished_at=now)
         self._ledger.finish([outcome], now)
         self._tell(outcome)
+
+    def _without_contract(self, unit: Unit, error: ContractError) -> None:
+        """Have drops wait: their contract was right when the daemon began, but this worker is younger than that.
+
+        Raises:
+            UndoneError: there is no time to wait.
+        """
+        seconds = self._rules.retry_seconds
+        self._claims.give_back((drop.id for drop in unit.drops), str(error), wait_seconds=seconds, counts=False)
+        if not seconds:
+            raise UndoneError(str(error)) from error
+        note = "somebody is changing it; its drops wait, and no attempt of theirs counts"
+        fields = {"drops": len(unit.drops), "seconds": seconds, "reason": str(error)}
+        self._log.error("contract.broken", feed=unit.feed, **fields, note=note)
 
     def _line_up(self, feed: str, bundles: Sequence[Sequence[Drop]], turn: Turn) -> None:
         self._lineup.add(self._unit_of(feed, drops, turn) for drops in bundles)
