@@ -20,6 +20,7 @@ from daemon.measures import Measure
 from daemon.model import Feed
 from daemon.settings import LISTS, SQLITE, Settings
 from daemon.settings.complaints import Place, complaints, nearest
+from daemon.settings.sections import FromVariable
 
 __all__ = ["Configuration", "Settings", "load", "variable_of"]
 
@@ -72,7 +73,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Configuration:
     for section, key, variable in _variables(environ):
         values = merged.setdefault(section, {})
         if isinstance(values, dict):
-            values[key] = environ[variable]
+            values[key] = FromVariable(environ[variable])
             origins[f"{section}.{key}"] = variable
     try:
         settings = Settings.model_validate(merged)

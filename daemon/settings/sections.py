@@ -8,6 +8,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 
+class FromVariable(str):
+    """A value from the environment: text, whatever it stands for."""
+
+    __slots__ = ()
+
+
 class Section(BaseModel):
     """A table of the TOML file: its keys and no others."""
 
@@ -15,10 +21,14 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _flags_are_no_numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse what pydantic would take: `true` for the number 1."""
-        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation in (int, float):
+    def _has_its_type(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what pydantic would take: `true` for the number 1, and a number or a flag in quotes."""
+        wanted = cls.model_fields[info.field_name or ""].annotation
+        is_text = isinstance(value, str) and not isinstance(value, FromVariable)
+        if wanted in (int, float) and (isinstance(value, bool) or is_text):
             raise ValueError("expected a number")
+        if wanted is bool and not isinstance(value, bool | FromVariable):
+            raise ValueError("expected true or false")
         return value
 
 
