@@ -66,7 +66,11 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Configuration:
     Raises:
         ConfigError: a file is missing or is not TOML, or a setting is wrong; the message has a line for each.
     """
-    file = _file(path, environ)
+    try:
+        file = _file(path, environ)
+    except OSError as error:
+        why = f"{error.filename}: this file cannot be looked for: {error.strerror}; give this user the right to"
+        raise ConfigError(why) from error
     from_file = _read(file) if file else {}
     merged = _anchored(from_file, file.parent) if file else {}
     origins = {name: str(file) for name in _names(from_file)}

@@ -151,6 +151,11 @@ def test_a_file_that_is_missing_is_named_with_what_named_it(tmp_path: Path) -> N
     assert "this is a folder" in wrong(tmp_path, {})
 
 
+def test_a_file_that_cannot_even_be_looked_for_is_an_error_of_the_configuration(tmp_path: Path) -> None:
+    # As in a folder that only another user may enter, where root can always look.
+    assert "this file cannot be looked for: File name too long" in wrong(tmp_path / ("x" * 300), {})
+
+
 @pytest.mark.parametrize(("text", "says"), [("[source", "at end of document"), ("a = \n", "at line 1, column 5")])
 def test_a_file_that_is_not_toml_is_an_error_with_the_place(file: Path, text: str, says: str) -> None:
     message = wrong(written(file, text), {})
