@@ -17,7 +17,7 @@ from daemon.config import Configuration, Settings
 from daemon.errors import LedgerError, NotFoundError, WorkerError
 from daemon.feeds import Feeds
 from daemon.ledger import DropRow, Ledger
-from daemon.ledger.backup import back_up, damage
+from daemon.ledger.backup import back_up, damage, drops_in
 from daemon.ledger.database import RESTORE, Database
 from daemon.ledger.hold import held
 from daemon.ledger.opening import file_of, revision_of
@@ -80,8 +80,7 @@ def backup(config: Path | None, *, file: Path, force: bool, json: bool) -> int:
         raise LedgerError(f"there is no ledger at {path}, so there is nothing to back up. {RESTORE}")
     began = time.monotonic()
     size = back_up(path, file, force=force)
-    with Ledger.open_read(f"sqlite:///{file.absolute()}") as copy:
-        drops = sum(sum(states.values()) for states in copy.counts().values())
+    drops = drops_in(file)
     if json:
         seconds = round(time.monotonic() - began, 3)
         print_json({"file": str(file.absolute()), "bytes": size, "drops": drops, "checked": True, "seconds": seconds})

@@ -49,6 +49,21 @@ def back_up(ledger: Path, target: Path, *, force: bool = False) -> int:
         return target.stat().st_size
 
 
+def drops_in(backup: Path) -> int:
+    """Return how many drops a backup knows. It may be an older program's: it is best made before an upgrade.
+
+    Raises:
+        LedgerError: it is a backup of something else.
+    """
+    try:
+        with closing(_opened(backup)) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM drops").fetchone()
+    except sqlite3.Error as error:
+        why = f"{backup} is no ledger: {error}. Check ledger.url: it names the database that was copied"
+        raise LedgerError(why) from error
+    return int(count)
+
+
 def damage(path: Path) -> str:
     """Return what SQLite finds wrong in a database file, in its words; empty when all is well.
 

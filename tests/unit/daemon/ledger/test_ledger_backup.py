@@ -12,7 +12,7 @@ import pytest
 
 from daemon.errors import LedgerError
 from daemon.ledger import Ledger
-from daemon.ledger.backup import back_up, damage
+from daemon.ledger.backup import back_up, damage, drops_in
 from tests.unit.daemon.ledger.conftest import World
 
 
@@ -27,6 +27,21 @@ def test_a_backup_is_one_file_that_is_a_ledger_by_itself(world: World, tmp_path:
     with Ledger.open_read(f"sqlite:///{target}") as copy:
         assert copy.identity == world.ledger.identity
         assert copy.drop(drop.id) == world.ledger.drop(drop.id)
+
+
+def test_an_older_programs_ledger_is_backed_up_too_and_nothing_else_is_taken_for_one(
+    world: World, tmp_path: Path
+) -> None:
+    world.ingest("a.csv")
+    with closing(sqlite3.connect(world.path)) as older:
+        older.execute("UPDATE alembic_version SET version_num = '0001'")
+        older.commit()
+    back_up(world.path, tmp_path / "backup.db")
+    assert drops_in(tmp_path / "backup.db") == 1
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE things (id)")
+    with pytest.raises(LedgerError, match=r"other\.db is no ledger: no such table: drops"):
+        drops_in(tmp_path / "other.db")
 
 
 def test_a_backup_has_one_state_however_fast_the_daemon_writes(world: World, tmp_path: Path) -> None:
