@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from daemon.ailing import Ailing
 from daemon.config import Configuration, Settings
 from daemon.days.closing import Closing
 from daemon.errors import ConfigError, ContractError, LedgerMissingError, LedgerOldError, WorkerError
@@ -182,6 +183,7 @@ def daemon(configuration: Configuration, environ: Mapping[str, str], *, once: bo
             contracts=contracts,
             rules=_rules(settings, once=once),
             wake=lambda: wake[0].wake(),  # noqa: PLW0108 - the loop is made after this
+            ailing=Ailing(store, feeds, log=log, clock=time.time),
             log=log,
         )
         systemd = Systemd.of(environ, os.getpid())

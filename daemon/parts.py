@@ -45,14 +45,9 @@ class Parts:
     rules: Rules
     #: Called, from any thread, when a worker is done.
     wake: Callable[[], None]
+    #: Which feeds wait as their tables cannot be used.
+    ailing: Ailing
     log: FilteringBoundLogger
     clock: Callable[[], float] = time.time
     #: Where all of them count what they do.
     tally: Tally = field(default_factory=Tally)
-    #: Which feeds wait as their tables cannot be used.
-    ailing: Ailing = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Think well of all feeds."""
-        ailing = Ailing(self.store, self.feeds, log=self.log, clock=self.clock)
-        object.__setattr__(self, "ailing", ailing)

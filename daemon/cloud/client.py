@@ -10,7 +10,6 @@ import email.utils
 import functools
 import importlib
 import logging
-import math
 import os
 import random
 import re
@@ -18,7 +17,6 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from concurrent import futures
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -31,6 +29,7 @@ from azure.core.pipeline import PipelineContext, PipelineRequest
 from azure.core.rest import HttpRequest
 from azure.storage.blob import ContainerClient
 
+from daemon.at_once import at_once
 from daemon.cloud.address import Address, quoted
 from daemon.cloud.credentials import CONNECTION_STRING, KEY, SAS_TOKEN, Credential
 from daemon.errors import MissingRightError, NotPermittedError, UnreachableError
@@ -43,10 +42,8 @@ PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 #: Seconds before a request is tried again for the first time; doubled each time, and then anything from half of it on.
 FIRST_WAIT_SECONDS: Final = 0.2
 LONGEST_WAIT_SECONDS: Final = 10.0
-#: Seconds that an answer may still take once told to stop, where the daemon's own thread waits for it; and between two
-#: looks whether it was.
+#: Seconds that an answer may still take once told to stop, where the daemon's own thread waits for it.
 GRACE_SECONDS: Final = 2.0
-LOOK_SECONDS: Final = 0.2
 #: The refusals that another key or signature, or a right one clock, does not end (Blob service error codes).
 MISSING_RIGHTS: Final = frozenset(
     {
@@ -175,16 +172,19 @@ class Client:
         """Return what comes of a request. The daemon's own thread leaves it to its fate when it is to stop."""
         if threading.current_thread() is not threading.main_thread():
             return tried()
-        answered: futures.Future[Reply | Exception] = futures.Future()
-        threading.Thread(target=_answer, args=(tried, answered), name="request", daemon=True).start()
-        end = math.inf
-        while time.monotonic() < end:
-            done, _ = futures.wait([answered], timeout=LOOK_SECONDS)
-            if done:
-                return answered.result()
-            if self._stopped.is_set() and end == math.inf:
-                end = time.monotonic() + GRACE_SECONDS
-        return TimeoutError()
+        ((_, reply),) = at_once(lambda _: tried(), (None,), threads=1, is_over=self._grace())
+        return TimeoutError() if reply is None else reply
+
+    def _grace(self) -> Callable[[], bool]:
+        """Return what tells whether an answer has had its time since the daemon was told to stop."""
+        ends: list[float] = []
+
+        def is_over() -> bool:
+            if self._stopped.is_set() and not ends:
+                ends.append(time.monotonic() + GRACE_SECONDS)
+            return bool(ends) and time.monotonic() > ends[0]
+
+        return is_over
 
     def _tried(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply | Exception:
         """Send a request once; return what came back, or what went wrong on the wire."""
@@ -267,13 +267,6 @@ def _container(place: Address, credential: Credential) -> ContainerClient:
         return ContainerClient(place.endpoint, place.container, credential=opened)
     except ValueError as error:
         raise NotPermittedError(f"{place}: {error}") from error
-
-
-def _answer(tried: Callable[[], Reply | Exception], answered: futures.Future[Reply | Exception]) -> None:
-    try:
-        answered.set_result(tried())
-    except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-        answered.set_exception(error)
 
 
 def _waits() -> Iterator[float]:

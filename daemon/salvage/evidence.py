@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from daemon.days.bounds import last_complete
 from daemon.digesting import digest
 from daemon.errors import SourceError
 from daemon.feeds import Feeds
-from daemon.ledger import DropRow
+from daemon.ledger import DropRow, Ledger
+from daemon.ledger.markers import Marker, Markers
 from daemon.ledger.rebuilding import ClosedDay, Heard, Scope, up_to
 from daemon.markers import MOST_BYTES, Reading, Standing, read
 from daemon.model import METRIC_DAYS, Feed, Found, Held
 from daemon.quarantine import Quarantine
 from daemon.salvage import Evidence, Object
 from daemon.scopes import Scopes
-from daemon.signals import Listed, replayed, understood, waits_of
+from daemon.signals import Listed, understood, waits_of
 from daemon.sources import Archived, Archiving
 from daemon.sources.names import is_marker
 from daemon.stores import Store
 from daemon.stores.contents import writers
+
+#: An archived marker or signal, and what it says to each of its scopes.
+Said = tuple[Archived, Mapping[Scope, Reading]]
 
 #: Columns of rows that are metrics by themselves.
 KEY: Final = {"unit_id", "id_type", "metric_name"}
@@ -96,8 +102,8 @@ def heard(
     told: Iterable[Archived],
     listed: Mapping[Found, Listed],
     feeds: Sequence[Feed],
-) -> Mapping[Scope, Sequence[tuple[Archived, Reading]]]:
-    """Return what archived markers and signals say to each scope, as of when they came there.
+) -> Iterator[Said]:
+    """Yield archived markers and signals with what each says to its scopes, as of when it came there.
 
     Args:
         source: has the archive.
@@ -106,16 +112,12 @@ def heard(
         feeds: whose scopes they may be.
     """
     scopes, zones = Scopes(tuple(feeds)), {feed.name: feed.timezone for feed in feeds}
-    said: dict[Scope, list[tuple[Archived, Reading]]] = {}
     for one in told:
         if is_marker(one.found.name):
-            readings = _marked(source, one, scopes)
+            yield one, _marked(source, one, scopes)
         else:
             theirs = scopes.signalled(one.found.name)
-            readings = {scope: understood(listed[one.kept], zones[scope[0]], one.at) for scope in theirs}
-        for scope, reading in readings.items():
-            said.setdefault(scope, []).append((one, reading))
-    return said
+            yield one, {scope: understood(listed[one.kept], zones[scope[0]], one.at) for scope in theirs}
 
 
 def _marked(source: Archiving, one: Archived, scopes: Scopes) -> Mapping[Scope, Reading]:
@@ -127,30 +129,47 @@ def _marked(source: Archiving, one: Archived, scopes: Scopes) -> Mapping[Scope, 
 
 
 def judged(
-    said: Mapping[Scope, Sequence[tuple[Archived, Reading]]],
+    said: Iterable[Said],
     closed: Iterable[ClosedDay],
     feeds: Iterable[Feed],
     tables: Mapping[str, Sequence[Held]],
 ) -> tuple[Heard, ...]:
-    """Return archived markers and signals with their verdicts, given anew as those then are lost.
+    """Return archived markers and signals with their verdicts, which are lost: a ledger of their own gives them anew.
 
     Args:
-        said: what they say to each scope, in the order in which they came.
+        said: what they say, in the order in which they came.
         closed: days that are closed, so that the watermarks have come to where they were then.
         feeds: some of which wait for each day.
         tables: what each feed's table holds: the first day that has rows of a scope is waited for.
     """
-    floors, by_name = up_to(closed), {feed.name: feed for feed in feeds}
-    found: list[Heard] = []
-    for scope, several in said.items():
-        days = partial(_days_then, tables.get(scope[0], ()), scope[1])
-        told = [(reading, waits_of(by_name[scope[0]], partial(days, one.at))) for one, reading in several]
-        readings = replayed(told, floors.get(scope))
-        found += [
-            Heard(found=one.found, scope=scope, reading=reading)
-            for (one, _), reading in zip(several, readings, strict=True)
-        ]
-    return tuple(found)
+    by_name, said = {feed.name: feed for feed in feeds}, tuple(said)
+
+    def give(markers: Markers, found: Found, readings: Mapping[Scope, Reading], at: float) -> None:
+        markers.add(found, readings, {}, 0.0)
+        for marker in markers.waiting():
+            feed, customer = marker.scope
+            days = partial(_days_then, tables.get(feed, ()), customer, at)
+            markers.judge(marker, 0.0, waits_of(by_name[feed], days))
+
+    with TemporaryDirectory() as folder, _scratch(Path(folder)) as ledger:
+        for one, readings in said:
+            give(ledger.markers, one.found, readings, one.at)
+        for scope, watermark in up_to(closed).items():
+            if scope[0] in by_name:
+                floor = Found(uri="closed days", name="", version=repr(scope), size=0, modified=0.0)
+                give(ledger.markers, floor, {scope: Reading(instant=int(watermark))}, math.inf)
+        return tuple(_heard(marker) for one, _ in said for marker in ledger.markers.of(one.found))
+
+
+def _scratch(folder: Path) -> Ledger:
+    return Ledger.open(f"sqlite:///{folder / 'ledger.db'}", tables_exist=lambda: False, now=0.0)
+
+
+def _heard(marker: Marker) -> Heard:
+    said = Reading(
+        standing=marker.standing, instant=marker.instant, note=marker.note, text=marker.text, days=marker.days
+    )
+    return Heard(found=marker.found, scope=marker.scope, reading=said)
 
 
 def _days_then(held: Iterable[Held], customer: str, at: float) -> Iterator[str]:

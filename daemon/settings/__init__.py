@@ -37,9 +37,8 @@ LISTS: Final = ("feeds", "metrics", "notify")
 
 
 def _folder(value: str) -> str:
-    if is_connection_string(value):
-        raise ValueError(f"this opens a storage account: put it into {CONNECTION_STRING}, and the container's URL here")
-    if "://" in value and not value.startswith("file://"):
+    _refuse_key(value)
+    if _is_foreign(value):
         raise ValueError("only folders are supported; expected a path such as ./drops")
     if "\0" in value:
         raise ValueError("a path has no NUL character")
@@ -47,21 +46,33 @@ def _folder(value: str) -> str:
 
 
 def _folder_or_container(value: str) -> str:
-    if not is_url(value):
-        if "://" in value and not is_connection_string(value) and not value.startswith("file://"):
-            raise ValueError(f"expected a folder such as ./drops, or a container: {EXAMPLES}")
-        return _folder(value)
-    address(value)
-    return value
+    if is_url(value):
+        address(value)
+        return value
+    _refuse_key(value)
+    if _is_foreign(value):
+        raise ValueError(f"expected a folder such as ./drops, or a container: {EXAMPLES}")
+    return _folder(value)
 
 
 def _folder_or_az(value: str) -> str:
     if is_az(value):
         inside(value, address(ANY_ACCOUNT))
         return value
-    if "://" in value and not is_connection_string(value) and not value.startswith("file://"):
+    _refuse_key(value)
+    if _is_foreign(value):
         raise ValueError("expected a folder such as ./var/tables, or a place in a container: az://CONTAINER/PREFIX")
     return _folder(value)
+
+
+def _is_foreign(value: str) -> bool:
+    """Tell whether a text is the URL of something else than a folder."""
+    return "://" in value and not value.startswith("file://")
+
+
+def _refuse_key(value: str) -> None:
+    if is_connection_string(value):
+        raise ValueError(f"this opens a storage account: put it into {CONNECTION_STRING}, and the container's URL here")
 
 
 def _placed(url: str) -> PurePath:

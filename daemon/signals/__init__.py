@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from daemon.days.bounds import bounds, last_complete
@@ -121,63 +121,6 @@ def loaded_since(own: Collection[str], listed: Collection[str], watermark: int, 
     instant = bounds(max(loaded), waits.zone).end
     note = f"everything before {told(instant)} is loaded, as the days before have come"
     return Weighed(standing=Standing.APPLIED, note=note, instant=instant)
-
-
-def replayed(said: Sequence[tuple[Reading, Waits | None]], floor: float | None = None) -> Sequence[Reading]:
-    """Return what markers and signals of one scope say, with the verdicts on them.
-
-    Args:
-        said: what each says, in the order in which they were judged, and what the feed needed then that waits for days
-            which no signal lists; None for another feed. Those that are refused stay so.
-        floor: how far the watermark has come in any case, unix seconds.
-    """
-    watermark: int | None = None
-    listed: set[str] = set()
-    verdicts: list[Reading] = []
-    for reading, waits in said:
-        if reading.instant is None:
-            verdicts.append(reading)
-            continue
-        verdict = _verdict(reading, listed, watermark, waits)
-        listed.update(reading.days if verdict.standing is not Standing.REGRESSED else ())
-        verdicts.append(_told(reading, verdict))
-        if verdict.standing is Standing.APPLIED:
-            watermark = _reached(verdicts[-1].instant or 0, listed, waits)
-    needs = next((waits for _, waits in said if waits is not None), None)
-    if floor is not None and floor > (watermark or 0):
-        watermark = _reached(int(floor), listed, needs)
-    return [_caught_up(each, listed, watermark or 0, needs) for each in verdicts]
-
-
-def _verdict(reading: Reading, listed: Collection[str], watermark: int | None, waits: Waits | None) -> Weighed:
-    if reading.days and waits is not None:
-        return weigh(reading.days, listed, watermark, waits)
-    standing, note = judge(reading.instant or 0, watermark)
-    return Weighed(standing=standing, note=note)
-
-
-def _reached(watermark: int, listed: Collection[str], waits: Waits | None) -> int:
-    """Return how far a watermark goes on over days that are listed."""
-    if waits is None:
-        return watermark
-    days = {dt.date.fromisoformat(day) for day in listed}
-    last = run_to(last_complete(watermark, waits.zone) + ONE, days)
-    return watermark if last is None else bounds(last, waits.zone).end
-
-
-def _caught_up(reading: Reading, listed: Collection[str], watermark: int, waits: Waits | None) -> Reading:
-    """Return what a signal says that has waited for days which have come since."""
-    if waits is None or not reading.days or reading.standing not in (Standing.GAP, Standing.APPLIED):
-        return reading
-    verdict = loaded_since(reading.days, listed, watermark, waits)
-    if verdict is None or (reading.standing is Standing.APPLIED and (verdict.instant or 0) <= (reading.instant or 0)):
-        return reading
-    return _told(reading, verdict)
-
-
-def _told(reading: Reading, verdict: Weighed) -> Reading:
-    instant = verdict.instant or reading.instant
-    return replace(reading, standing=verdict.standing, note=verdict.note, instant=instant)
 
 
 def run_to(start: dt.date, listed: Collection[dt.date]) -> dt.date | None:

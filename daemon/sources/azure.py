@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import structlog
 
+from daemon.at_once import at_once, in_order
 from daemon.cloud.address import Address, address, quoted, signature_of
 from daemon.cloud.client import Client, Deadlines, Reply, ahead, client_of
 from daemon.cloud.credentials import SAS_TOKEN, Credential, credential
@@ -20,7 +21,6 @@ from daemon.errors import MissingRightError, SourceError, UnreachableError
 from daemon.model import After, Found
 from daemon.settings import MB, SourceSettings
 from daemon.sources import Archived, Tried, azure_archived, azure_settling, tried
-from daemon.sources.at_once import at_once, in_order
 from daemon.sources.azure_entries import Recalled
 from daemon.sources.azure_listing import PAGE, Listing, refusal
 from daemon.sources.azure_notes import Notes

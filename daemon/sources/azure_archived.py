@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+from daemon.at_once import in_order
 from daemon.cloud.address import quoted
 from daemon.cloud.client import Client
 from daemon.errors import SourceError
 from daemon.model import Found
 from daemon.sources import Archived
-from daemon.sources.at_once import in_order
 from daemon.sources.azure_entries import Blob
 from daemon.sources.azure_listing import Listing
 from daemon.sources.moving import ARCHIVE, with_id

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from daemon.at_once import in_order
 from daemon.cloud.client import Client, Reply
 from daemon.errors import ChangedError, DiskError, SourceError, UnreachableError
 from daemon.model import Found
-from daemon.sources.at_once import in_order
 
 #: Bytes that are asked for at once; with half as many, each costs the service as much and takes twice the time. As many
 #: parts as there are connections, and two more, are in memory.

@@ -1,4 +1,4 @@
-"""Data files made of data files: without the rows of some drops, or many small ones as one.
+"""Data files read, and made of data files: without the rows of some drops, or many small ones as one.
 
 Knows files and their rows, not transactions. Everything is streamed, whatever the files' size.
 """
@@ -113,7 +113,7 @@ def merged(place: Place, files: Sequence[Live], schema: pa.Schema, path: str) ->
         return _written(place, path, tables, rows)
 
 
-def read(place: Place, files: Sequence[Live], schema: pa.Schema) -> pa.Table:
+def rows_of(place: Place, files: Sequence[Live], schema: pa.Schema) -> pa.Table:
     """Return the rows of all files, with the columns of the table; null where a file has not got one.
 
     Not as deltalake reads them: one process in sixty, on a busy machine, is aborted at its end then, by threads of

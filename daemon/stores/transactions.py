@@ -22,7 +22,7 @@ from daemon.errors import StoreError
 from daemon.model import DataFile
 from daemon.places import REMOTE, File, Place
 from daemon.staging.datafile import DATE
-from daemon.stores.rewriting import Live, read
+from daemon.stores.rewriting import Live, rows_of
 
 #: What another writer may have made of a table without our rewriting of its files going wrong. Deletion vectors and
 #: renamed columns, say, are not among it.
@@ -150,7 +150,7 @@ class Table:
     def read(self, day: str | None) -> pa.Table:
         """Read a day, or all."""
         self._refuse_unknown_features()
-        return read(self._place, [file for file in self.live() if day in (None, file.day)], self.schema)
+        return rows_of(self._place, [file for file in self.live() if day in (None, file.day)], self.schema)
 
     def _swap(self, commit: Callable[[], None]) -> bool:
         before = self._table.version()

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from structlog.testing import LogCapture
 
+from daemon.ailing import Ailing
 from daemon.cabinets.folder import FolderCabinet
 from daemon.claims import Claims
 from daemon.feeds import Feeds
@@ -123,10 +124,11 @@ class Barrier(RuleBasedStateMachine):
         self.ledger, hold = ledger, self.stack.enter_context(ledger.hold(self.now))
         log = structlog.wrap_logger(None, processors=[LogCapture()])
         rules = Rules(after=After.ARCHIVE, attempts=3, retry_seconds=0.0, limits=Limits())
+        store = MemoryStore(f"{self.folder.name}/tables")
         parts = Parts(
             ledger=ledger,
             hold=hold,
-            store=MemoryStore(f"{self.folder.name}/tables"),
+            store=store,
             source=self.source,
             workers=Here(),
             quarantine=Quarantine(FolderCabinet(Path(self.folder.name, "q"))),
@@ -134,6 +136,7 @@ class Barrier(RuleBasedStateMachine):
             contracts={},
             rules=rules,
             wake=lambda: None,
+            ailing=Ailing(store, ("metrics",), log=log, clock=lambda: self.now),
             log=log,
             clock=lambda: self.now,
         )

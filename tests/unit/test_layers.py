@@ -28,7 +28,7 @@ ORDER = (
     "validators.events validators.lateness validators.rejudging",
     "validators.files",
     "validators.frames",
-    "daemon daemon.digesting daemon.durable daemon.scratch daemon.stopping daemon.systemd",
+    "daemon daemon.at_once daemon.digesting daemon.durable daemon.scratch daemon.stopping daemon.systemd",
     "daemon.errors daemon.measures daemon.warming",
     "daemon.model",
     "daemon.days.bounds daemon.days.counts daemon.days.restating daemon.decisions daemon.keys daemon.measures.queries",

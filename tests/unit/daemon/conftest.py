@@ -17,6 +17,7 @@ from deltalake import DeltaTable
 from structlog.testing import LogCapture
 from structlog.typing import FilteringBoundLogger
 
+from daemon.ailing import Ailing
 from daemon.cabinets.folder import FolderCabinet
 from daemon.claims import Claims
 from daemon.committing import Committing
@@ -187,6 +188,7 @@ class Rig:
             contracts=dict.fromkeys(feeds, DIGEST),
             rules=Rules(**rules | self.rules),
             wake=self.wake,
+            ailing=Ailing(self.store, feeds, log=self.log, clock=self.clock),
             log=self.log,
             clock=self.clock,
         )

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from daemon.days.bounds import bounds
+from daemon.ledger import Ledger
 from daemon.ledger.rebuilding import ClosedDay, Heard
-from daemon.model import Feed, Held, SignalGaps
+from daemon.markers import Reading
+from daemon.model import Feed, Found, Held, SignalGaps
 from daemon.salvage.evidence import closed_without, heard, judged, tellers, watermarks
+from daemon.signals import Listed, understood, waits_of
 from daemon.signals.files import read_days
+from daemon.sources import Archived
 from daemon.sources.folder import FolderSource
 from daemon.sources.names import is_marker
 from daemon.stores.memory import MemoryStore
@@ -120,3 +128,38 @@ def test_days_of_feeds_without_metrics_are_closed_up_to_their_watermark(tmp_path
         ("events", "acme", "2026-02-28", 1),
         ("events", "acme", "2026-03-01", 1),
     ]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    days=st.lists(st.integers(1, 12) | st.sets(st.integers(1, 12), min_size=1, max_size=4), min_size=1, max_size=8),
+    gaps=st.sampled_from(SignalGaps),
+    first=st.sampled_from([None, "2026-02-04"]),
+)
+def test_with_verdicts_given_anew_the_watermark_and_what_is_waited_for_are_those_of_before(
+    tmp_path_factory: pytest.TempPathFactory, days: list[int | set[int]], gaps: SignalGaps, first: str | None
+) -> None:
+    feed, scope = replace(METRICS, signal_gaps=gaps, timezone="UTC"), ("metrics", "default")
+    held = (Held(drop_id="a", customer="default", rows=1, at=0.0, days={first: 1}),) if first else ()
+    said = [(found(number), reading(each)) for number, each in enumerate(days)]
+    path = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    with Ledger.open(f"sqlite:///{path}", tables_exist=lambda: False, now=1.0) as ledger:
+        for each, what in said:
+            ledger.markers.add(each, {scope: what}, {}, 1.0)
+            (marker,) = ledger.markers.waiting()
+            ledger.markers.judge(marker, 1.0, waits_of(feed, lambda: [first] if first else []))
+            ledger.markers.settled([each], 1.0)
+        before = {one.found.uri: (one.standing, one.instant) for one in ledger.markers.newest()}
+    archived = [(Archived(found=each, kept=each, at=1.0), {scope: what}) for each, what in said]
+    anew = judged(archived, (), (feed,), {"metrics": held})
+    assert {one.found.uri: (one.reading.standing, one.reading.instant) for one in anew} == before
+
+
+def found(number: int) -> Found:
+    return Found(uri=f"s{number}", name=f"signals/{number}", version="1", size=1, modified=1.0)
+
+
+def reading(days: int | set[int]) -> Reading:
+    if isinstance(days, int):
+        return Reading(instant=bounds(dt.date(2026, 2, days), "UTC").end)
+    return understood(Listed(days=tuple(dt.date(2026, 2, day) for day in sorted(days))), "UTC", FIRST)

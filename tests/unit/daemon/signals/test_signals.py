@@ -21,7 +21,7 @@ from daemon.ledger.markers import Marker
 from daemon.markers import Reading, Standing
 from daemon.model import After, Found, SignalGaps
 from daemon.ready import Ready
-from daemon.signals import Listed, Waits, replayed, understood
+from daemon.signals import Listed, Waits, understood
 from daemon.signals.files import MOST_BYTES
 from tests.unit.daemon.conftest import Rig, good, killed
 
@@ -411,34 +411,3 @@ def test_the_watermark_stops_before_the_first_day_that_no_signal_has_listed(
             assert ledger.markers.watermark("metrics", "default") == end(f"2026-02-{last:02}", "UTC")
             assert (standing is Standing.APPLIED) == (last > before)
             assert (standing is Standing.GAP) == (max(days) > last and last == before)
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    said=st.lists(st.integers(1, 12) | st.sets(st.integers(1, 12), min_size=1, max_size=4), min_size=1, max_size=8),
-    waits=st.sampled_from([Waits(zone="UTC"), Waits(zone="UTC", first=dt.date(2026, 2, 4)), None]),
-)
-def test_with_verdicts_given_anew_the_watermark_and_what_is_waited_for_are_those_of_before(
-    tmp_path_factory: pytest.TempPathFactory, said: list[int | set[int]], waits: Waits | None
-) -> None:
-    path = tmp_path_factory.mktemp("ledger") / "ledger.db"
-    readings = [
-        Reading(instant=end(f"2026-02-{each:02}", "UTC"))
-        if isinstance(each, int)
-        else understood(Listed(days=tuple(dt.date(2026, 2, day) for day in sorted(each))), "UTC", NOW)
-        for each in said
-    ]
-    with Ledger.open(f"sqlite:///{path}", tables_exist=lambda: False, now=1.0) as ledger:
-        for number, reading in enumerate(readings):
-            found = Found(uri=f"s{number}", name=f"signals/{number}", version="1", size=1, modified=1.0)
-            ledger.markers.add(found, {("metrics", "default"): reading}, {}, 1.0)
-            (marker,) = ledger.markers.waiting()
-            ledger.markers.judge(marker, 1.0, waits)
-            ledger.markers.settled([found], 1.0)
-        watermark = ledger.markers.watermark("metrics", "default")
-        kept = {day for each in ledger.markers.newest() if not each.standing.refused for day in each.days}
-    anew = replayed([(reading, waits) for reading in readings])
-    assert max(each.instant or 0 for each in anew if each.standing is Standing.APPLIED) == watermark
-    after = dt.datetime.fromtimestamp(watermark or 0, dt.UTC).date().isoformat()
-    told_anew = {day for each in anew if not each.standing.refused for day in each.days}
-    assert {day for day in told_anew if day >= after} == {day for day in kept if day >= after}
