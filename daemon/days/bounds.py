@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from daemon.errors import ConfigError
+from daemon.errors import ConfigError, StoreError
 
 SECONDS_PER_DAY: Final = 86_400
 #: The day that seconds are counted from.
@@ -124,3 +124,15 @@ def _clock(zone: str) -> dt.tzinfo:
         return zoneinfo.ZoneInfo(zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConfigError(f"there is no time zone {zone!r}; Etc/GMT+8 and Europe/Berlin are examples") from error
+
+
+def iso_day(number: int) -> str:
+    """Return a day, given in days since 1970, in ISO 8601.
+
+    Raises:
+        StoreError: it is none that a table can hold.
+    """
+    try:
+        return dt.date.fromordinal(_FIRST + number).isoformat()
+    except (OverflowError, ValueError):
+        raise StoreError(f"day {number} since 1970 lies outside the years 1 to 9999, which a table can hold") from None

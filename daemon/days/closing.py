@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from daemon import telling
 from daemon.committing import bring
+from daemon.days.asked import OF_DAYS, Asked, Figures
 from daemon.days.bounds import gaps, last_complete
-from daemon.days.figures import OF_DAYS, Asked, Figures
 from daemon.errors import BlobdropError, NotFoundError, UndoneError
 from daemon.ledger.dayrows import Change
 from daemon.ledger.days import Day, DayRow, Scope

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
-from daemon.errors import StoreError
+from daemon.days.bounds import iso_day
 from daemon.model import DayRows
 from validators.judging import Judged
 from validators.model import Numbers
 
-_EPOCH: Final = date(1970, 1, 1)
 #: Days of a batch lie within so many days nearly always; then they are counted by their places.
 _NEAR_DAYS: Final = 2**16
 
@@ -61,18 +59,6 @@ class DayCounts:
             )
             for number in sorted({*self._rows, *self._aside})
         )
-
-
-def iso_day(number: int) -> str:
-    """Return a day, given in days since 1970, in ISO 8601.
-
-    Raises:
-        StoreError: it is none that a table can hold.
-    """
-    try:
-        return (_EPOCH + timedelta(days=number)).isoformat()
-    except OverflowError:
-        raise StoreError(f"day {number} since 1970 lies outside the years 1 to 9999, which a table can hold") from None
 
 
 def _count(into: Counter[int], days: Numbers) -> None:

@@ -12,17 +12,16 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from daemon.days.restating import Changed, changed
-from daemon.measures import Measure
+from daemon.days.asked import Asked, Figures
+from daemon.days.restating import changed
 from daemon.measures.queries import measure
 from daemon.model import DataFile, OnDuplicateKey
-from daemon.places import Place
 from daemon.staging.datafile import Part, encoding_of, path_of, writing
 
 if TYPE_CHECKING:
@@ -32,67 +31,12 @@ if TYPE_CHECKING:
 KEY: Final = ("unit_id", "id_type", "metric_name")
 #: Optional columns of such a feed, and the type that they have where no row of a day has them.
 VALUES: Final = {"metric_value": "DOUBLE", "numerator": "DOUBLE", "denominator": "DOUBLE", "is_test": "BOOLEAN"}
-#: A metric that was there on so many of so many days before is expected.
-SEEN_DAYS, OF_DAYS = 3, 7
+#: A metric that was there on so many of the days before is expected.
+SEEN_DAYS: Final = 3
 #: The part of a worker's memory that the database may hold; beyond it, it writes to a temporary folder.
 MEMORY_PART: Final = 0.5
 #: A drop has fewer records than this: 2 to the power of 40.
 ROW_BITS: Final = 40
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A day of a customer that is to be computed; picklable."""
-
-    feed: str
-    customer: str
-    day: str
-    version: int
-    #: Where the feed's table is, the data files in it that may have rows of the day, and the newest batch in them.
-    table: Place
-    files: tuple[str, ...]
-    as_of: int = 0
-    #: Drops of the scope in the order in which they came: of two rows with one key the later drop's counts.
-    drops: tuple[str, ...] = ()
-    #: Where `metric_days` is.
-    metrics: Place
-    #: Data files of `metric_days` that may have an earlier version of the day.
-    former: tuple[str, ...] = ()
-    #: Data files of `metric_days` that may have metrics of the days before.
-    earlier: tuple[str, ...] = ()
-    on_duplicate_key: OnDuplicateKey = OnDuplicateKey.LAST
-    #: The metrics of a feed whose rows are none themselves.
-    measures: tuple[Measure, ...] = ()
-    #: The name of what is staged for `metric_days`.
-    unit: str = ""
-    memory_bytes: int = 1024**3
-    #: What every row of its metrics says: the watermark and the time of closing, unix seconds, and the contract.
-    watermark: float = 0.0
-    now: float = 0.0
-    contract: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figures:
-    """What a day comes to."""
-
-    #: Rows that count, and test rows.
-    rows: int = 0
-    test_rows: int = 0
-    #: Rows in whose place a later one with the same key counts.
-    superseded_rows: int = 0
-    #: Drops that have rows of the day.
-    drops: tuple[str, ...] = ()
-    #: How many metrics it has, by name and kind of unit.
-    metrics: int = 0
-    #: Names of metrics that are expected, and of those that are not there.
-    expected: int = 0
-    missing: tuple[str, ...] = ()
-    #: What has changed since the version before, the first of it.
-    changes: tuple[Changed, ...] = ()
-    #: Its rows for `metric_days`, staged; none where the feed has no metrics.
-    files: tuple[DataFile, ...] = ()
-    schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
 
 
 def figures(asked: Asked) -> Figures:

@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from daemon.days.counts import iso_day
+from daemon.days.bounds import iso_day
 from daemon.errors import StoreError
 from daemon.model import DataFile
 from daemon.places import Place

@@ -15,7 +15,7 @@ from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import TypeVar
 
-from daemon.days.figures import Asked, Figures
+from daemon.days.asked import Asked, Figures
 from daemon.decisions import Review
 from daemon.errors import UndoneError, WorkerError
 from daemon.model import ContractSummary, Feed, Found, Prepared, Setup, Unit

@@ -21,8 +21,8 @@ from daemon.ailing import Ailing
 from daemon.cabinets.folder import FolderCabinet
 from daemon.claims import Claims
 from daemon.committing import Committing
+from daemon.days.asked import Asked, Figures
 from daemon.days.closing import Closing
-from daemon.days.figures import Asked, Figures
 from daemon.feeds import Feeds
 from daemon.ingest import Ingest
 from daemon.intake import Intake

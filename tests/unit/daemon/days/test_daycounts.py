@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.days.counts import DayCounts, iso_day
+from daemon.days.bounds import iso_day
+from daemon.days.counts import DayCounts
 from daemon.errors import StoreError
 from daemon.model import DayRows
 from validators.judging import Judged

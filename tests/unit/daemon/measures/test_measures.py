@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from daemon.days.figures import Asked, Figures, figures
+from daemon.days.asked import Asked, Figures
+from daemon.days.figures import figures
 from daemon.measures import unfit
 from daemon.model import OnDuplicateKey
 from daemon.places.folder import FolderPlace
