@@ -1,6 +1,6 @@
 """Starts the warm parent of the workers, so that it imports what is slow to import while others do something else.
 
-Imports nothing slow itself: `blobdrop run` calls it before anything else.
+Imports nothing slow itself: `blobdrop run` has it begin before anything else.
 """
 
 from __future__ import annotations
@@ -18,6 +18,14 @@ _CTRL_C = (signal.SIGINT,)
 #: Threads of numpy's linear algebra, which nothing here uses. More of them are started with numpy and spin for a while,
 #: on the cores that import meanwhile: a twentieth of the time of a start.
 _ALGEBRA = ("OPENBLAS_NUM_THREADS", "1")
+
+
+def begin() -> None:
+    """Begin to run the daemon, before anything else is imported. Doing so twice changes nothing."""
+    # It asks for what is about to be read anyway; by default it would end the process, before it is heeded.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Pandas takes most of the start; a process of its own imports it while this one imports the rest.
+    warm()
 
 
 def warm() -> None:

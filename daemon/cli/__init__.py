@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -88,10 +87,7 @@ def run(
 
     With --once the exit code is 1 when a drop is partial, rejected or unmatched, and 3 when one has failed.
     """
-    # It asks for what is about to be read anyway; by default it would end the process, before it is heeded.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    # Pandas takes most of the start; a process of its own imports it while this one imports the rest.
-    importlib.import_module("daemon.warming").warm()
+    importlib.import_module("daemon.warming").begin()
     _do("running.run", config=config, once=once, json=json, log_format=log_format, log_level=log_level)
 
 
