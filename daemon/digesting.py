@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 #: By how much a digest in the background gives way to other threads: with two cores there are gaps enough for it.
-NICENESS = 10
+NICENESS = 19
 
 
 def digest(path: Path) -> str:

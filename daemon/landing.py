@@ -20,6 +20,7 @@ from daemon.quarantine.origins import ORIGINS, labels
 from daemon.quarantine.rejects import RejectedWriter
 from daemon.reports import Report, Subject, judged_state, report
 from daemon.staging import Stage
+from daemon.staging.statistics import OWN_COLUMNS
 from validators.contract import Match
 from validators.files import Part
 from validators.judging import Judged
@@ -66,7 +67,10 @@ def table_rows(
     stored["_ingested_at"] = _alike(pa.scalar(int(now * MICROSECONDS), pa.timestamp("us", "UTC")), typed.num_rows)
     if waived is not None:
         stored["_waived"] = waived
-    return pa.table(stored), days
+    table = pa.table(stored)
+    # That a column has a value in each row is sooner said of all rows than of each.
+    schema = pa.schema([field.with_nullable(field.name not in OWN_COLUMNS) for field in table.schema])
+    return pa.Table.from_arrays(table.columns, schema=schema), days
 
 
 def rows_together(
@@ -102,7 +106,7 @@ def absent_from(match: Match) -> frozenset[str]:
 
 def _alike(value: Any, count: int) -> pa.Array:
     """Return a column of one value, as codes: it need not be moved with its rows, and is written sooner."""
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value]))
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), pa.array([value]))
 
 
 class Stages:

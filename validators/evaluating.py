@@ -80,9 +80,10 @@ class Cells:
     def frame(self, names: Collection[str]) -> pd.DataFrame:
         """Return the rows whose cells in these columns are all known, indexed by position."""
         hidden = self.hidden(names)
-        if hidden is None:
+        if hidden is None or len(names) == 1:
             found = {name: self.series(name) for name in names}
-            return pd.DataFrame(found, index=pd.RangeIndex(self.rows), copy=False)
+            index = pd.RangeIndex(self.rows) if hidden is None else next(iter(found.values())).index
+            return pd.DataFrame(found, index=index, copy=False)
         known = self._typed.select(list(names)).filter(pa.array(~hidden))
         index = pd.Index(np.flatnonzero(~hidden))
         found = {name: to_pandas(flat(known[name]), self.columns[name].type) for name in names}

@@ -185,7 +185,7 @@ class _Days:
             is_coded, wanted = pa.types.is_dictionary(column.type), name in self._codes[plain]
             if wanted != is_coded:
                 held = column.dictionary_encode() if wanted else flat(column)
-                table = table.set_column(index, name, held)
+                table = table.set_column(index, table.schema.field(index).with_type(held.type), held)
         return table
 
     def _keep(self, key: Key, table: pa.Table) -> None:
