@@ -70,9 +70,9 @@ class Cells:
             self._series[name] = self._convert(name)
         return self._series[name]
 
-    def text(self, name: str) -> Array | None:
-        """Return a column of text as it is typed, maybe as codes; None where the column is no text."""
-        if self.columns[name].type.kind is not Kind.STRING:
+    def plain(self, name: str) -> Array | None:
+        """Return a column of text, maybe as codes, or of numbers as it is typed; None where it is of another kind."""
+        if self.columns[name].type.kind not in (Kind.STRING, Kind.INTEGER, Kind.FLOAT):
             return None
         column = self._typed[name]
         return column.chunk(0) if column.num_chunks == 1 else flat(column)
@@ -175,8 +175,8 @@ def reads(check: Any, cells: Cells) -> tuple[str, ...] | None:
 
 
 def _column(rule: Rule, cells: Cells) -> list[Found]:
-    text = cells.text(rule.column or "")
-    positions = None if text is None else broken(rule.check, text)
+    plain = cells.plain(rule.column or "")
+    positions = None if plain is None else broken(rule.check, plain)
     if positions is not None:
         return [Found(column=rule.column, positions=positions)] if len(positions) else []
     # A copy costs nothing until it is written to, and then other checks do not see what this one wrote.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from pandera.pandas import Check
 
@@ -67,6 +68,65 @@ def test_a_slice_of_a_column_is_answered_for_by_itself(cells: list[str | None]) 
 def test_what_has_no_short_way_is_left_to_pandera(check: Check) -> None:
     """Also a user's own check under the name of one that has."""
     assert broken(check, pa.array(["a", "b"])) is None
+
+
+NUMBERS = st.lists(st.one_of(st.none(), st.integers(-4, 4), st.sampled_from([2**53 + 1, -(2**53) - 1, 2**62])))
+FLOATS = st.lists(st.one_of(st.none(), st.floats(allow_nan=False), st.sampled_from([-1.0, 0.0, 1.0, 2.0**53])))
+BOUNDS = st.one_of(
+    st.integers(-4, 4), st.sampled_from([2**53, 2**53 + 1, -1.0, 0.0, 1.0, 2.0**53, sys.float_info.max, np.float64(1)])
+)
+NUMBER_CHECKS = st.one_of(
+    *(st.builds(kind, BOUNDS) for kind in (Check.ge, Check.gt, Check.le, Check.lt)),
+    st.builds(
+        lambda one, other, low, high: Check.in_range(
+            min(one, other), max(one, other), low or one == other, high or one == other, name="bounds"
+        ),
+        BOUNDS,
+        BOUNDS,
+        st.booleans(),
+        st.booleans(),
+    ),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
+@given(NUMBER_CHECKS, NUMBERS | FLOATS, st.sampled_from(["float64", "Int64"]))
+def test_numbers_that_are_said_to_keep_their_bounds_do_so_by_pandera(
+    check: Check, cells: list[float | None], dtype: str
+) -> None:
+    kind = pa.float64() if dtype == "float64" else pa.int64()
+    try:
+        numbers = pa.array(cells, kind)
+        series = pd.Series(cells, dtype=dtype)
+    except (pa.ArrowInvalid, TypeError, ValueError, OverflowError):
+        reject()
+    found = broken(check, numbers)
+    if found is not None:
+        assert not len(found)
+        assert np.asarray(check(series).check_output, dtype=bool).all()
+
+
+@pytest.mark.parametrize(
+    ("check", "kind"),
+    [
+        (Check.in_range(0, 2, name="small"), pa.int64()),
+        (Check.in_range(-0.5, 2.5), pa.float64()),
+        (Check.gt(0), pa.float64()),
+        (Check.lt(3), pa.int64()),
+    ],
+    ids=str,
+)
+def test_numbers_within_their_bounds_are_known_without_pandera(check: Check, kind: pa.DataType) -> None:
+    found = broken(check, pa.array([1, None, 2], kind))
+    assert found is not None
+    assert not len(found)
+    assert broken(check, pa.array([1, 3, -1], kind)) is None
+
+
+@pytest.mark.parametrize("bound", [1.5, 2**53 + 1, True, np.int64(1)], ids=str)
+def test_a_bound_that_pandas_might_round_is_left_to_it(bound: float) -> None:
+    kind = pa.int64() if isinstance(bound, float) else pa.float64()
+    assert broken(Check.le(bound), pa.array([0], kind)) is None
 
 
 def test_nothing_broken_is_an_answer() -> None:
