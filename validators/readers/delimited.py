@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -14,12 +15,13 @@ import pyarrow as pa
 
 from validators.formulas import unguard
 from validators.model import Chunk, Dialect, Limits
-from validators.readers import lines, opening, records
+from validators.readers import lines, records
 from validators.readers.blocks import Block, read_exactly, read_tidy
 from validators.readers.cells import Cells
 from validators.readers.dialects import RETURNED, find_dialect
 from validators.readers.faults import Describer
 from validators.readers.heads import read_head
+from validators.readers.stream import Stream, stream
 
 #: Blocks have about as many bytes as a chunk's records, within these bounds.
 _LEAST_BLOCK: Final = 1024**2
@@ -104,17 +106,22 @@ class DelimitedReader:
             self._open = None
 
     def _read(self, cells: Cells) -> Generator[Chunk]:
+        encoding, limits, skip = self._encoding, self._limits, self._head.length
+        text = stream(self._path, encoding=encoding, limits=limits, block_bytes=self._block_bytes, skip=skip)
+        with closing(text):
+            yield from self._records(text, cells)
+
+    def _records(self, text: Stream, cells: Cells) -> Iterator[Chunk]:
         grammar = self._grammar
         describer = Describer(grammar=grammar, names=self._head.names, encoding=self._encoding.name)
-        blocks = self._blocks()
         # The first block lacks the header and is not to be joined with the second for that.
         nearly = self._block_bytes - self._block_bytes // 8
         rest, row, line, tidy, final, is_open = b"", 1, self._head.lines + 1, True, False, False
         while not final:
             # As much again as is left over, lest a quote that stays open for long be looked at block by block.
             more = min(len(rest), grammar.max_bytes - len(rest))
-            block, final = opening.joined(blocks, max(nearly, more))
-            data = lines.closed(rest + block) if final else rest + block
+            data, final = text.after(rest, max(nearly, more))
+            data = lines.closed(data) if final else data
             end = len(data) if final else lines.last_line_end(data)
             start = 0
             for stop in self._stops(data, end, final=final) if is_open else (end,):
@@ -147,11 +154,6 @@ class DelimitedReader:
                 yield stop
         if stop < end:
             yield end
-
-    def _blocks(self) -> Iterator[bytes]:
-        encoding, limits = self._encoding, self._limits
-        blocks = opening.text(self._path, encoding=encoding, limits=limits, block_bytes=self._block_bytes)
-        return opening.without(self._head.length, blocks)
 
     def _refuse_long(self, data: bytes, end: int, used: int, line: int) -> None:
         """Refuse a line before it is held in memory as a whole."""

@@ -30,7 +30,7 @@ HEAD_BYTES: Final = 64 * 1024
 #: Compressed bytes read at once.
 _INPUT_BYTES: Final = 256 * 1024
 #: Bytes that are enough to tell the compression.
-_MAGIC_BYTES: Final = 16
+MAGIC_BYTES: Final = 16
 #: bzip2: "BZh", a digit, then the first block's mark or, in an empty stream, the end's mark.
 _BZIP2_MARKS: Final = (b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90")
 #: Byte order marks, the longer ones first: that of UTF-32 LE begins with that of UTF-16 LE.
@@ -105,13 +105,13 @@ def decompressed(path: Path, *, limits: Limits, block_bytes: int = BLOCK_BYTES) 
         OSError: the file cannot be read.
     """
     with path.open("rb", buffering=0) as file:
-        compression = compression_of(file.read(_MAGIC_BYTES))
+        compression = compression_of(file.read(MAGIC_BYTES))
         file.seek(0)
         total = 0
         for block in _unpacked(file, compression, block_bytes):
             total += len(block)
             if total > limits.max_decompressed_bytes:
-                raise _too_large(compression, limits)
+                raise too_large(compression, limits)
             if block:
                 yield block
 
@@ -320,7 +320,8 @@ def _unpacked(file: FileIO, compression: Compression, block_bytes: int) -> Itera
         ) from error
 
 
-def _too_large(compression: Compression, limits: Limits) -> FileProblem:
+def too_large(compression: Compression, limits: Limits) -> FileProblem:
+    """Return the problem of a file that has more bytes than it may have."""
     packed = "" if compression is Compression.NONE else f" after unpacking ({compression})"
     return FileProblem(
         "too_large",

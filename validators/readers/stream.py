@@ -1,0 +1,92 @@
+"""A file's text for one who reads it block by block and leaves a part of each block for the next time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from io import FileIO
+from pathlib import Path
+from typing import Protocol
+
+from validators.model import Limits
+from validators.readers import opening
+from validators.readers.opening import Compression, Encoding
+
+
+class Stream(Protocol):
+    """A file's text in UTF-8, from some place on."""
+
+    def after(self, rest: bytes, least: int) -> tuple[bytes, bool]:
+        """Return what was left of the last block with at least so many further bytes; tell whether the file ends there.
+
+        Args:
+            rest: the end of the bytes that were returned last; empty at first.
+            least: how many more are wanted; at the file's end there are fewer, maybe none.
+
+        Raises:
+            FileProblem: what `opening.decompressed` raises.
+            OSError: the file cannot be read.
+        """
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+def stream(path: Path, *, encoding: Encoding, limits: Limits, block_bytes: int, skip: int) -> Stream:
+    """Open a file's text without its first `skip` bytes, and without a byte order mark.
+
+    Args:
+        path: a local file, compressed or not.
+        encoding: how its characters are written.
+        limits: what the file may ask for.
+        block_bytes: bytes that are unpacked at once.
+        skip: counted in UTF-8.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    file = path.open("rb", buffering=0)
+    compression = opening.compression_of(file.read(opening.MAGIC_BYTES))
+    if compression is Compression.NONE and encoding.name == "utf-8":
+        return _Plain(file, encoding.mark + skip, limits)
+    file.close()
+    blocks = opening.text(path, encoding=encoding, limits=limits, block_bytes=block_bytes)
+    return _Unpacked(opening.without(skip, blocks))
+
+
+class _Plain:
+    """A file whose bytes are its text. What was left is read again, which costs less than to put it before the rest."""
+
+    def __init__(self, file: FileIO, start: int, limits: Limits) -> None:
+        self._file = file
+        self._limits = limits
+        file.seek(start)
+
+    def after(self, rest: bytes, least: int) -> tuple[bytes, bool]:
+        wanted = len(rest) + least
+        self._file.seek(-len(rest), os.SEEK_CUR)
+        data = self._file.read(wanted)
+        while len(data) < wanted and (more := self._file.read(wanted - len(data))):
+            data += more
+        if self._file.tell() > self._limits.max_decompressed_bytes:
+            raise opening.too_large(Compression.NONE, self._limits)
+        return data, len(data) < wanted
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Unpacked:
+    """A file that is unpacked, or written in another encoding, as it is read."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+
+    def after(self, rest: bytes, least: int) -> tuple[bytes, bool]:
+        block, final = opening.joined(self._blocks, least)
+        return rest + block, final
+
+    def close(self) -> None:
+        close = getattr(self._blocks, "close", None)
+        if close is not None:
+            close()
