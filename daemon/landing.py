@@ -68,8 +68,9 @@ def table_rows(
     if waived is not None:
         stored["_waived"] = waived
     table = pa.table(stored)
-    # That a column has a value in each row is sooner said of all rows than of each.
-    schema = pa.schema([field.with_nullable(field.name not in OWN_COLUMNS) for field in table.schema])
+    # That a column has a value in each row is sooner written of all rows than of each.
+    filled = OWN_COLUMNS.union(contract.stored_name(name) for name in match.filled)
+    schema = pa.schema([field.with_nullable(field.name not in filled) for field in table.schema])
     return pa.Table.from_arrays(table.columns, schema=schema), days
 
 

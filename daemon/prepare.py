@@ -224,8 +224,8 @@ class _Work:
         groups: dict[object, list[tuple[_Small, Part]]] = {}
         for held in small:
             for part in held.parts:
-                key = (part.match and part.match.columns, tuple(part.source.schema))
-                groups.setdefault(key, []).append((held, part))
+                known = part.match and (part.match.columns, part.match.named_by_record)
+                groups.setdefault((known, tuple(part.source.schema)), []).append((held, part))
         for group in groups.values():
             for (held, _), (part, judged) in zip(group, self._judge_group(group), strict=True):
                 if judged is not None:
@@ -285,7 +285,8 @@ class _Work:
             self._conclude(landing, read)
             for part, judged, _ in taken:
                 if part.match is not None and not judged.rejected.all():
-                    good.setdefault(part.match.schema.to_string(), []).append((held.drop, part, judged))
+                    kind = (part.match.schema.to_string(), part.match.filled)
+                    good.setdefault(kind, []).append((held.drop, part, judged))
         for group in good.values():
             rows, days = rows_together(group, zone_day=self._zone_day, now=self._setup.now)
             match = group[0][1].match

@@ -50,6 +50,12 @@ class Match:
     #: Whether each record names its own columns: then one that leaves an optional column out breaks no rule.
     named_by_record: bool = False
 
+    @property
+    def filled(self) -> frozenset[str]:
+        """The columns that have a value in each row that is accepted."""
+        lacking = {each.name for each in self.columns if each.nullable or (self.named_by_record and not each.required)}
+        return frozenset(each.name for each in self.columns) - lacking - self.absent
+
     def renamed(self, table: pa.Table) -> pa.Table:
         """Return the columns that the contract knows under its own names.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,13 @@ def looks(series):
 contract = pa.DataFrameSchema({"word": pa.Column(str, pa.Check(looks, name="looks"))})
 """
 
+
+#: One with a column that need not be there, and has no empty cells where it is.
+LEAVING_OUT = """
+import pandera.pandas as pa
+
+contract = pa.DataFrameSchema({"word": pa.Column(str), "note": pa.Column(str, required=False)})
+"""
 
 #: What a drop may bring: nothing of ours, nothing at all, rows.
 DATA = [good(3), dirty(), b"nothing,of,ours\n1,2,3\n", b""]
@@ -168,6 +176,27 @@ def test_a_check_that_stumbles_over_one_file_is_not_held_against_the_others(
     assert states(prepared) == {a.id: State.INGESTED, b.id: State.REJECTED, c.id: State.PARTIAL}
     assert of(prepared, b).rules[0][0] == "check_error"
     assert staged_rows(rig, prepared) == {a.id: 1, c.id: 2}
+
+
+def test_a_column_that_records_may_leave_out_is_not_said_to_be_filled_by_others(
+    rig_of: Callable[..., Rig], tmp_path: Path, sized: Callable[[Drop], Drop]
+) -> None:
+    (tmp_path / "notes.py").write_text(LEAVING_OUT)
+    rig = rig_of(feed_contract="notes.py:contract", feed_base=tmp_path)
+    rig.source.put("metrics/a.csv", b"word,note\na,x\nb,y\n")
+    rig.source.put("metrics/b.ndjson", b'{"word": "c", "note": "z"}\n{"word": "d"}\n')
+    drops = rig.intake.look().drops
+    for given in [drops] if sized is as_it_is else [[drop] for drop in drops]:
+        _, prepared = rig.prepare([sized(drop) for drop in given])
+        assert set(states(prepared).values()) == {State.INGESTED}
+        for file in prepared.files:
+            table = read(Path(rig.store.describe("metrics"), file.path))
+            filled = {field.name for field in table.schema if not field.nullable}
+            assert filled == {"word", "customer", "_drop", "_row", "_ingested_at"} | (
+                set() if "d" in table["word"].to_pylist() else {"note"}
+            )
+            assert json.loads(file.stats)["nullCount"]["note"] == table["note"].null_count
+            assert json.loads(file.stats)["nullCount"]["word"] == 0
 
 
 # ---------------------------------------------------------------- LARGE ONES

@@ -39,6 +39,13 @@ def test_columns_are_found_in_any_order_and_extra_ones_are_named() -> None:
     assert match.rules == ()
 
 
+def test_columns_that_may_not_be_empty_are_filled_unless_records_may_leave_them_out() -> None:
+    names = ["unit_id", "amount", "note"]
+    assert contract().match(names).filled == {"unit_id", "note"}
+    assert contract().match(names[:2]).filled == {"unit_id"}
+    assert contract().match(names, final=False).filled == {"unit_id"}
+
+
 @pytest.mark.parametrize("wrong", ["Unit_ID", " unit_id", "unit id", "unitid", "unit_idd"])
 def test_a_missing_column_is_told_with_what_was_probably_meant(wrong: str) -> None:
     said = "the column 'unit_id' is missing"
