@@ -5,12 +5,12 @@ Used in worker processes. Memory is bounded whatever the size of the unit and ho
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
 
@@ -108,8 +108,8 @@ class Stage:
         Raises:
             StoreError: an earlier batch could not be written.
         """
-        rows = np.arange(table.num_rows) if keep is None else np.flatnonzero(keep)
-        if not rows.size:
+        rows = None if keep is None else np.flatnonzero(keep)
+        if not (table.num_rows if rows is None else rows.size):
             return
         table = _without_date(table, days)
         self._schemas.setdefault(table.schema)
@@ -155,8 +155,8 @@ class _Days:
         #: The columns of each schema that are held as codes.
         self._codes: dict[pa.Schema, tuple[str, ...]] = {}
 
-    def add(self, table: pa.Table, numbers: Numbers, rows: Numbers) -> None:
-        """Put these rows of a table to their days, and write row groups that are full."""
+    def add(self, table: pa.Table, numbers: Numbers, rows: Numbers | None) -> None:
+        """Put these rows of a table, None for all, to their days, and write row groups that are full."""
         for number, part in _by_day(self._coded(table), numbers, rows):
             self._keep(Key(iso_day(number), part.schema), part)
         # One at a time, so that days that grow alike take turns.
@@ -213,14 +213,17 @@ def staged(place: Place, units: Collection[str]) -> list[str]:
     ]
 
 
-def _numbers(days: pa.Array[Any], count: int, rows: Numbers) -> Numbers:
+def _numbers(days: pa.Array[Any], count: int, rows: Numbers | None) -> Numbers:
     """Return the days of these rows as numbers since 1970; a missing day is the caller's mistake."""
     if len(days) != count:
         raise ValueError(f"{count} rows need as many days, and got {len(days)}")
-    if days.null_count and days.is_null().to_numpy(zero_copy_only=False)[rows].any():
-        raise ValueError(f"{count} rows need as many days, and {days.null_count} have none")
-    numbers: Numbers = days.cast(pa.int32()).fill_null(0).to_numpy(zero_copy_only=False)
-    return numbers[rows].astype(np.int64)
+    if days.null_count:
+        missing = days.is_null().to_numpy(zero_copy_only=False)
+        if (missing if rows is None else missing[rows]).any():
+            raise ValueError(f"{count} rows need as many days, and {days.null_count} have none")
+        days = days.fill_null(dt.date(1970, 1, 1))
+    numbers: Numbers = days.cast(pa.int32()).to_numpy(zero_copy_only=False)
+    return numbers if rows is None else numbers[rows]
 
 
 def _without_date(table: pa.Table, days: pa.Array[Any]) -> pa.Table:
@@ -236,20 +239,21 @@ def _without_date(table: pa.Table, days: pa.Array[Any]) -> pa.Table:
     return table.drop_columns([DATE])
 
 
-def _by_day(table: pa.Table, numbers: Numbers, rows: Numbers) -> Iterator[tuple[int, pa.Table]]:
+def _by_day(table: pa.Table, numbers: Numbers, rows: Numbers | None) -> Iterator[tuple[int, pa.Table]]:
     """Yield each day of at least one of these rows with its rows in their order."""
     low, high = int(numbers.min()), int(numbers.max())
     if low == high:
-        yield low, table if len(rows) == table.num_rows else _taken(table, pa.array(rows))
+        yield low, table if rows is None else _taken(table, pa.array(rows))
         return
-    offsets = numbers - low
-    order = np.argsort(offsets.astype(np.uint16) if high - low < _RADIX_DAYS else offsets, kind="stable")
+    is_near = high - low < _RADIX_DAYS
+    days, places = (range(low, high + 1), numbers - low) if is_near else np.unique(numbers, return_inverse=True)
+    order = np.argsort(places.astype(np.uint16) if is_near else places, kind="stable")
     # Half as wide as NumPy's own positions: they are read once for each column.
-    positions = (order if len(rows) == table.num_rows else rows[order]).astype(np.uint32)
-    ordered, numbers = _taken(table, pa.array(positions)), numbers[order]
-    starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
-    for start, stop in pairwise(starts):
-        yield int(numbers[start]), ordered.slice(start, stop - start)
+    positions = (order if rows is None else rows[order]).astype(np.uint32)
+    ordered = _taken(table, pa.array(positions))
+    counts = np.bincount(places)
+    for place, stop in zip(np.flatnonzero(counts).tolist(), np.cumsum(counts)[counts > 0].tolist(), strict=True):
+        yield int(days[place]), ordered.slice(stop - int(counts[place]), int(counts[place]))
 
 
 def _taken(table: pa.Table, rows: pa.Array[Any]) -> pa.Table:
