@@ -45,7 +45,6 @@ sa.Index(
     "markers_unsettled",
     markers.c.id,
     sqlite_where=sa.text("settled_at IS NULL"),
-    postgresql_where=sa.text("settled_at IS NULL"),
 )
 
 #: The objects that a marker waits for: they were there before it, and are not final.
@@ -105,12 +104,10 @@ sa.Index(
     day_rows.c.customer,
     day_rows.c.day,
     sqlite_where=SOME_LATE,
-    postgresql_where=SOME_LATE,
 )
 
 sa.Index(
     "days_unclosed",
     days.c.state,
     sqlite_where=sa.text("closed_at IS NULL"),
-    postgresql_where=sa.text("closed_at IS NULL"),
 )

@@ -78,7 +78,6 @@ sa.Index(
     batches.c.feed,
     unique=True,
     sqlite_where=sa.text("ended_at IS NULL"),
-    postgresql_where=sa.text("ended_at IS NULL"),
 )
 
 #: One row for each version of each dropped object: how it stands.
@@ -207,7 +206,6 @@ sa.Index(
     "drops_unsettled",
     drops.c.state,
     sqlite_where=sa.text("settled_at IS NULL"),
-    postgresql_where=sa.text("settled_at IS NULL"),
 )
 
 #: What has happened, in order. Rows are added, never changed; they outlive their drop's row.
@@ -258,5 +256,4 @@ sa.Index(
     decisions.c.drop_id,
     unique=True,
     sqlite_where=sa.text("state = 'pending'"),
-    postgresql_where=sa.text("state = 'pending'"),
 )
