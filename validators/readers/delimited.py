@@ -114,13 +114,11 @@ class DelimitedReader:
     def _records(self, text: Stream, cells: Cells) -> Iterator[Chunk]:
         grammar = self._grammar
         describer = Describer(grammar=grammar, names=self._head.names, encoding=self._encoding.name)
-        # The first block lacks the header and is not to be joined with the second for that.
-        nearly = self._block_bytes - self._block_bytes // 8
         rest, row, line, tidy, final, is_open = b"", 1, self._head.lines + 1, True, False, False
         while not final:
             # As much again as is left over, lest a quote that stays open for long be looked at block by block.
             more = min(len(rest), grammar.max_bytes - len(rest))
-            data, final = text.after(rest, max(nearly, more))
+            data, final = text.after(rest, max(self._block_bytes, more))
             data = lines.closed(data) if final else data
             end = len(data) if final else lines.last_line_end(data)
             start = 0

@@ -16,12 +16,12 @@ from validators.readers.opening import Compression, Encoding
 class Stream(Protocol):
     """A file's text in UTF-8, from some place on."""
 
-    def after(self, rest: bytes, least: int) -> tuple[bytes, bool]:
-        """Return what was left of the last block with at least so many further bytes; tell whether the file ends there.
+    def after(self, rest: bytes, more: int) -> tuple[bytes, bool]:
+        """Return what was left of the last block with about so many further bytes; tell whether the file ends there.
 
         Args:
             rest: the end of the bytes that were returned last; empty at first.
-            least: how many more are wanted; at the file's end there are fewer, maybe none.
+            more: how many are wanted; there may be an eighth less, and at the file's end fewer, maybe none.
 
         Raises:
             FileProblem: what `opening.decompressed` raises.
@@ -62,12 +62,12 @@ class _Plain:
         self._limits = limits
         file.seek(start)
 
-    def after(self, rest: bytes, least: int) -> tuple[bytes, bool]:
-        wanted = len(rest) + least
+    def after(self, rest: bytes, more: int) -> tuple[bytes, bool]:
+        wanted = len(rest) + more
         self._file.seek(-len(rest), os.SEEK_CUR)
         data = self._file.read(wanted)
-        while len(data) < wanted and (more := self._file.read(wanted - len(data))):
-            data += more
+        while len(data) < wanted and (further := self._file.read(wanted - len(data))):
+            data += further
         if self._file.tell() > self._limits.max_decompressed_bytes:
             raise opening.too_large(Compression.NONE, self._limits)
         return data, len(data) < wanted
@@ -82,8 +82,9 @@ class _Unpacked:
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
 
-    def after(self, rest: bytes, least: int) -> tuple[bytes, bool]:
-        block, final = opening.joined(self._blocks, least)
+    def after(self, rest: bytes, more: int) -> tuple[bytes, bool]:
+        # The first block lacks what was skipped, and is not to be joined with the second for that.
+        block, final = opening.joined(self._blocks, more - more // 8)
         return rest + block, final
 
     def close(self) -> None:
