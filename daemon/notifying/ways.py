@@ -69,10 +69,12 @@ class Webhook:
         answer: Future[int] = Future()
         self._asking = threading.Thread(target=self._ask, args=(body, id_, answer), name="webhook", daemon=True)
         self._asking.start()
+        # Not for the answer, after which the thread still lets go of the connection: the next message may come at once.
+        self._asking.join(self._timeout_seconds)
+        if not answer.done():
+            raise UndeliveredError(f"{self._host} did not answer within {self._timeout_seconds:g} s")
         try:
-            status = answer.result(self._timeout_seconds)
-        except TimeoutError:
-            raise UndeliveredError(f"{self._host} did not answer within {self._timeout_seconds:g} s") from None
+            status = answer.result()
         except (requests.RequestException, OSError) as error:
             raise UndeliveredError(f"{self._host} could not be asked: {type(error).__name__}") from None
         if status // 100 != 2:  # noqa: PLR2004 - "2xx: successful"

@@ -321,6 +321,13 @@ def test_what_is_refused_is_tried_again_later_and_later_with_all_that_came_meanw
     assert all("T0K3N" not in str(entry) for entry in rig.told.entries)
 
 
+def test_messages_may_come_one_right_after_the_other(receiver: Receiver) -> None:
+    way = webhook(receiver)
+    for number in range(200):
+        way.deliver(b"{}", str(number))
+    assert len(receiver.got) == 200
+
+
 def test_pauses_grow_up_to_a_bound(rig: Rig) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
