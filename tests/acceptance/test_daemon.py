@@ -16,8 +16,8 @@ from deltalake import DeltaTable
 from tests.acceptance.conftest import Blobdrop, wait_for
 from tests.corpus import text
 
-#: Rows of a file that takes a worker some seconds.
-BIG = 1_500_000
+#: Rows of a file that takes a worker a second at least.
+BIG = 4_000_000
 
 
 def big_file(tag: str = "big", rows: int = BIG) -> bytes:
@@ -99,7 +99,7 @@ def test_a_process_that_is_killed_takes_only_its_own_drop_with_it_which_is_tried
         time.sleep(0.5)
     blobdrop.drop("big.csv", big_file())
     wait_for(lambda: blobdrop.states()["working"], "the big file is worked")
-    time.sleep(0.3)
+    time.sleep(0.2)
     if victim == "worker":
         os.kill(max(workers_of(daemon), key=_cpu), signal.SIGKILL)
     elif victim == "the workers' parent":
