@@ -29,7 +29,7 @@ KILLS = int(os.environ.get("BLOBDROP_TEST_KILLS", "3"))
 #: Where the random times begin; another one for other times.
 SEED = int(os.environ.get("BLOBDROP_TEST_SEED", "20260301"))
 #: Megabytes of the file in whose middle the daemon is stopped; `make crash` says 1024.
-BIG_MB = int(os.environ.get("BLOBDROP_TEST_BIG_MB", "64"))
+BIG_MB = int(os.environ.get("BLOBDROP_TEST_BIG_MB", "192"))
 #: Rows of a file that is read in batches, for 8 MB are read as a whole.
 MANY_ROWS = 240_000
 
