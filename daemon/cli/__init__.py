@@ -87,6 +87,7 @@ def run(
 
     With --once the exit code is 1 when a drop is partial, rejected or unmatched, and 3 when one has failed.
     """
+    # It has begun already unless an option stands before the command.
     importlib.import_module("daemon.warming").begin()
     _do("running.run", config=config, once=once, json=json, log_format=log_format, log_level=log_level)
 

@@ -19,7 +19,7 @@ from validators.readers.excel import ExcelReader
 from validators.readers.formats import SNIFF_BYTES, Format, decide
 from validators.readers.jsondocument import JsonDocumentReader
 from validators.readers.jsonlines import JsonLinesReader
-from validators.readers.opening import Compression, beginning, compression_of, decompressed
+from validators.readers.opening import Compression, beginning, compression_in, decompressed
 from validators.readers.parquet import ParquetReader
 
 __all__ = ["Format", "Reader", "open_file"]
@@ -123,9 +123,6 @@ def _excel(path: Path, _: str, dialect: Dialect, limits: Limits, notes: tuple[st
         return reader
 
 
-#: Bytes that tell the compression.
-MAGIC_BYTES: Final = 16
-
 #: How a file of each format is opened.
 _READERS: Final[Mapping[Format, Callable[[Path, str, Dialect, Limits, tuple[str, ...]], Reader]]] = MappingProxyType(
     {
@@ -142,8 +139,7 @@ def _unpacked(path: Path, limits: Limits) -> BinaryIO:
     """Open a file for jumping about in it; a compressed one goes into a temporary file, which nobody else sees."""
     with ExitStack() as stack:
         file: BinaryIO = stack.enter_context(path.open("rb"))
-        if compression_of(file.read(MAGIC_BYTES)) is Compression.NONE:
-            file.seek(0)
+        if compression_in(file) is Compression.NONE:
             stack.pop_all()
             return file
     with ExitStack() as stack:

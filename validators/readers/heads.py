@@ -17,6 +17,7 @@ from validators.readers import lines, opening, records
 from validators.readers.dialects import Found, returned_delimiter
 from validators.readers.faults import Describer, split, unquoted
 from validators.readers.records import Fault, Grammar
+from validators.readers.stream import joined
 
 #: Characters that no name of a column has.
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
@@ -97,7 +98,7 @@ def _first_record(blocks: Iterator[bytes], grammar: Grammar) -> _First:
     data, final = b"", False
     while not final:
         # As much again as there is, lest a quote that stays open for long be looked at block by block.
-        block, final = opening.joined(blocks, max(1, len(data)))
+        block, final = joined(blocks, max(1, len(data)))
         if not data:
             _refuse_binary(block, grammar)
         data = lines.closed(data + block) if final else data + block

@@ -10,12 +10,12 @@ import bz2
 import codecs
 import enum
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import BinaryIO, Final
 
 import pyarrow as pa
 
@@ -30,7 +30,7 @@ HEAD_BYTES: Final = 64 * 1024
 #: Compressed bytes read at once.
 _INPUT_BYTES: Final = 256 * 1024
 #: Bytes that are enough to tell the compression.
-MAGIC_BYTES: Final = 16
+_MAGIC_BYTES: Final = 16
 #: bzip2: "BZh", a digit, then the first block's mark or, in an empty stream, the end's mark.
 _BZIP2_MARKS: Final = (b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90")
 #: Byte order marks, the longer ones first: that of UTF-32 LE begins with that of UTF-16 LE.
@@ -97,6 +97,13 @@ def compression_of(head: bytes) -> Compression:
     return Compression.NONE
 
 
+def compression_in(file: BinaryIO) -> Compression:
+    """Tell the compression of a file that is at its beginning, and leave it there."""
+    compression = compression_of(file.read(_MAGIC_BYTES))
+    file.seek(0)
+    return compression
+
+
 def decompressed(path: Path, *, limits: Limits, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     """Yield the file's bytes, decompressed, in blocks of at most `block_bytes` bytes, never an empty one.
 
@@ -105,8 +112,7 @@ def decompressed(path: Path, *, limits: Limits, block_bytes: int = BLOCK_BYTES) 
         OSError: the file cannot be read.
     """
     with path.open("rb", buffering=0) as file:
-        compression = compression_of(file.read(MAGIC_BYTES))
-        file.seek(0)
+        compression = compression_in(file)
         total = 0
         for block in _unpacked(file, compression, block_bytes):
             total += len(block)
@@ -186,24 +192,13 @@ def as_utf8(blocks: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:
     return rest if encoding.name == "utf-8" else _transcoded(rest, encoding.name)
 
 
-def without(count: int, blocks: Iterator[bytes]) -> Iterator[bytes]:
+def without(count: int, blocks: Iterator[bytes]) -> Generator[bytes]:
     """Leave the first `count` bytes out."""
     for block in blocks:
         rest = block[count:]
         count -= len(block) - len(rest)
         if rest:
             yield rest
-
-
-def joined(blocks: Iterator[bytes], least: int) -> tuple[bytes, bool]:
-    """Join blocks, small as decompressors give them, to `least` bytes; tell whether these are the last, maybe none."""
-    parts: list[bytes] = []
-    for block in blocks:
-        parts.append(block)
-        least -= len(block)
-        if least <= 0:
-            return b"".join(parts), False
-    return b"".join(parts), True
 
 
 def _unmarked_wide(head: bytes, name: str) -> Encoding:

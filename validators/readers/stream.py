@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 from typing import Protocol
@@ -45,24 +46,36 @@ def stream(path: Path, *, encoding: Encoding, limits: Limits, block_bytes: int, 
     Raises:
         OSError: the file cannot be read.
     """
-    file = path.open("rb", buffering=0)
-    compression = opening.compression_of(file.read(opening.MAGIC_BYTES))
-    if compression is Compression.NONE and encoding.name == "utf-8":
-        return _Plain(file, encoding.mark + skip, limits)
-    file.close()
+    with ExitStack() as stack:
+        file = stack.enter_context(path.open("rb", buffering=0))
+        if encoding.name == "utf-8" and opening.compression_in(file) is Compression.NONE:
+            file.seek(encoding.mark + skip)
+            stack.pop_all()
+            return _Plain(file, limits)
     blocks = opening.text(path, encoding=encoding, limits=limits, block_bytes=block_bytes)
     return _Unpacked(opening.without(skip, blocks))
+
+
+def joined(blocks: Iterator[bytes], least: int) -> tuple[bytes, bool]:
+    """Join blocks, small as decompressors give them, to `least` bytes; tell whether these are the last, maybe none."""
+    parts: list[bytes] = []
+    for block in blocks:
+        parts.append(block)
+        least -= len(block)
+        if least <= 0:
+            return b"".join(parts), False
+    return b"".join(parts), True
 
 
 class _Plain:
     """A file whose bytes are its text. What was left is read again, which costs less than to put it before the rest."""
 
-    def __init__(self, file: FileIO, start: int, limits: Limits) -> None:
+    def __init__(self, file: FileIO, limits: Limits) -> None:
         self._file = file
         self._limits = limits
-        file.seek(start)
 
     def after(self, rest: bytes, more: int) -> tuple[bytes, bool]:
+        """Go back by what was left, and read on from there."""
         wanted = len(rest) + more
         self._file.seek(-len(rest), os.SEEK_CUR)
         data = self._file.read(wanted)
@@ -73,21 +86,22 @@ class _Plain:
         return data, len(data) < wanted
 
     def close(self) -> None:
+        """Close it."""
         self._file.close()
 
 
 class _Unpacked:
     """A file that is unpacked, or written in another encoding, as it is read."""
 
-    def __init__(self, blocks: Iterator[bytes]) -> None:
+    def __init__(self, blocks: Generator[bytes]) -> None:
         self._blocks = blocks
 
     def after(self, rest: bytes, more: int) -> tuple[bytes, bool]:
+        """Join what was left and the next blocks."""
         # The first block lacks what was skipped, and is not to be joined with the second for that.
-        block, final = opening.joined(self._blocks, more - more // 8)
+        block, final = joined(self._blocks, more - more // 8)
         return rest + block, final
 
     def close(self) -> None:
-        close = getattr(self._blocks, "close", None)
-        if close is not None:
-            close()
+        """Unpack no more."""
+        self._blocks.close()
